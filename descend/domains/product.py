@@ -1,0 +1,136 @@
+"""Several variables at once: a pytree of domains, itself a domain."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend import numerics
+from descend.domains.domain import Domain
+
+
+class Product(Domain):
+    """The members are pytrees like `over`, with a member in place of each domain.
+
+    Args:
+        over: a pytree whose leaves are domains: a single domain, a dict, a tuple...
+
+    Raises:
+        TypeError: if a leaf is not a domain, naming the leaf.
+        ValueError: if there is no leaf.
+    """
+
+    def __init__(self, over: Any):
+        if isinstance(over, Product):
+            over = over.over
+        leaves, self.tree = jax.tree_util.tree_flatten_with_path(over, is_leaf=lambda d: isinstance(d, Domain))
+        self.over = over
+        self.names = tuple(_name(path) for path, _ in leaves)
+        self.parts: tuple[Domain, ...] = tuple(part for _, part in leaves)
+        for name, part in zip(self.names, self.parts, strict=True):
+            if not isinstance(part, Domain):
+                raise TypeError(f"{name or 'over'} must be a domain such as descend.Real(3), got {part!r}")
+        if not self.parts:
+            raise ValueError("a problem needs at least one variable")
+        self.discrete = any(part.discrete for part in self.parts)
+        self.convex = all(part.convex for part in self.parts)
+        self.shape = (sum(part.size for part in self.parts),)
+
+    def __repr__(self) -> str:
+        return repr(self.over)
+
+    def split(self, x: Any) -> list[Any]:
+        """The members of the parts, in the order of `parts`.
+
+        Raises:
+            ValueError: if x is not shaped like `over`.
+        """
+        try:
+            return self.tree.flatten_up_to(x)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"expected a point shaped like {self.over!r}, got {jax.tree.structure(x)}: {error}"
+            ) from None
+
+    def join(self, members: list[Any]) -> Any:
+        """The inverse of `split`."""
+        return self.tree.unflatten(members)
+
+    def _each(self, method: Callable[[Domain, Any], Any], x: Any) -> Any:
+        return self.join([method(part, m) for part, m in zip(self.parts, self.split(x), strict=True)])
+
+    def start(self) -> Any:
+        return self.join([part.start() for part in self.parts])
+
+    def sample(self, key: jax.Array) -> Any:
+        keys = jax.random.split(key, len(self.parts))
+        return self.join([part.sample(k) for part, k in zip(self.parts, keys, strict=True)])
+
+    def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        inside = [part.contains(m, tolerance) for part, m in zip(self.parts, self.split(x), strict=True)]
+        return numerics.namespace(*inside).all(numerics.namespace(*inside).stack(inside))
+
+    def project(self, x: Any) -> Any:
+        return self._each(lambda part, m: part.project(m), x)
+
+    def round(self, x: Any) -> Any:
+        return self._each(lambda part, m: part.round(m), x)
+
+    def relax(self) -> "Product":
+        return Product(self.join([part.relax() for part in self.parts]))
+
+    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
+        """Each neighbor moves one part, chosen with probability proportional to the square root of its size."""
+        choice_key, *keys = jax.random.split(key, len(self.parts) + 1)
+        weight = np.sqrt([part.size for part in self.parts])
+        moved = jax.random.choice(choice_key, len(self.parts), (count,), p=jnp.asarray(weight / weight.sum()))
+
+        def move(index: int, part: Domain, member: Any, part_key: jax.Array) -> Any:
+            def keep_or_move(new: Any, old: Any) -> Any:
+                xp = numerics.namespace(old)
+                chosen = xp.reshape(xp.asarray(moved == index), (count,) + (1,) * np.ndim(old))
+                return xp.where(chosen, new, old[None])
+
+            return jax.tree.map(keep_or_move, part.neighbors(member, part_key, count), member)
+
+        members = zip(range(len(self.parts)), self.parts, self.split(x), keys, strict=True)
+        return self.join([move(*each) for each in members])
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Flat, of length `size`."""
+        return np.concatenate([np.broadcast_to(p.scale, p.shape).ravel() for p in self.parts])
+
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray] | None:
+        boxes = [part.box for part in self.parts]
+        if any(b is None for b in boxes):
+            return None
+        return np.concatenate([b[0] for b in boxes]), np.concatenate([b[1] for b in boxes])
+
+    @property
+    def cardinality(self) -> int | None:
+        counts = [part.cardinality for part in self.parts]
+        return None if any(c is None for c in counts) else math.prod(counts)
+
+    def members(self) -> Iterator[Any]:
+        for combination in itertools.product(*(part.members() for part in self.parts)):
+            yield self.join(list(combination))
+
+    def ravel(self, x: Any) -> Any:
+        vectors = [part.ravel(m) for part, m in zip(self.parts, self.split(x), strict=True)]
+        return numerics.namespace(*vectors).concatenate(vectors)
+
+    def unravel(self, vector: Any) -> Any:
+        ends = np.cumsum([part.size for part in self.parts])
+        starts = ends - np.array([part.size for part in self.parts])
+        return self.join([p.unravel(vector[a:b]) for p, a, b in zip(self.parts, starts, ends, strict=True)])
+
+
+def _name(path: tuple) -> str:
+    """A leaf's path as a user would write it: `w`, `layers.0.bias`."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")

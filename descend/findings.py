@@ -1,0 +1,100 @@
+"""Records of what `inspect` finds: `Finding`, `Findings`, `Trust`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+WORDS = (
+    "smooth", "kinked", "flat", "jumps", "uninformative", "discrete", "stochastic", "chaotic", "nested",
+    "ill-conditioned", "underdetermined", "black-box", "conflicting", "constrained", "infeasible", "unbounded",
+    "non-finite", "unread",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found about a problem.
+
+    Attributes:
+        what: one word of `WORDS`.
+        where: `{"file", "line"}` in the user's source, or `{"variable"}`, `{"constraint"}`, `{"objective"}` by name.
+        evidence: the numbers, by name, and under `how` how they were got: "static", "probed" or "static and probed".
+        cure: the route or solver that helps, as it would be typed; "" where none is needed.
+    """
+
+    what: str
+    where: dict[str, Any]
+    evidence: dict[str, Any] = field(default_factory=dict)
+    cure: str = ""
+
+    def __post_init__(self) -> None:
+        if self.what not in WORDS:
+            raise ValueError(f"{self.what!r} is not a word for a finding; the words are {', '.join(WORDS)}")
+
+    def place(self) -> str:
+        """Where, in a few words: `model.py:14`, `variable w`."""
+        if "file" in self.where:
+            return f"{self.where['file']}:{self.where['line']}"
+        return " ".join(f"{kind} {name}" for kind, name in self.where.items())
+
+    def __str__(self) -> str:
+        return f"{self.place()}  {self.what}" + (f" -> {self.cure}" if self.cure else "")
+
+    def record(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"what": self.what, "where": self.where, "evidence": self.evidence, "cure": self.cure}
+
+
+class Findings(list[Finding]):
+    """A list of findings, printed one a line, with what they cost.
+
+    Attributes:
+        evaluations: how many evaluations the probing took, in units of one value (a gradient counts 3).
+        trust: the `Trust` of the plain gradient where it was measured, else None.
+    """
+
+    def __init__(self, findings: Iterable[Finding] = (), evaluations: int = 0, trust: "Trust | None" = None):
+        super().__init__(findings)
+        self.evaluations = evaluations
+        self.trust = trust
+
+    @property
+    def words(self) -> set[str]:
+        """The words said."""
+        return {finding.what for finding in self}
+
+    def about(self, what: str) -> list[Finding]:
+        """The findings with that word."""
+        return [finding for finding in self if finding.what == what]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) or "nothing found"
+
+
+class Trust(NamedTuple):
+    """How far one gradient estimate can be trusted. A pytree of float scalars.
+
+    Attributes:
+        cosine: between the estimate and the finite-scale descent direction, in [-1, 1].
+        cosine_se: its standard error.
+        bias: |mean estimate - reference| / |reference|, where the reference is the finite-scale gradient.
+        bias_se: its standard error.
+        noise: standard deviation of one estimate over |reference|.
+        samples: how many estimates must be averaged for a cosine of 0.9 (infinite if bias forbids it).
+    """
+
+    cosine: Any
+    cosine_se: Any
+    bias: Any
+    bias_se: Any
+    noise: Any
+    samples: Any
+
+    @property
+    def verdict(self) -> str:
+        """One of the words that routes declare: `exact`, `unbiased`, `biased` or `refused`, in the light of the numbers."""
+        if not self.cosine > 3 * self.cosine_se:
+            return "refused"
+        if self.bias < 1e-3 and self.noise < 1e-3:
+            return "exact"
+        return "unbiased" if self.bias < 3 * self.bias_se else "biased"

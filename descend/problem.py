@@ -1,0 +1,379 @@
+"""`Problem`: an objective, the domain of its variables, and conditions on them."""
+
+import copy
+import dataclasses
+import difflib
+import inspect
+import traceback
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend import numerics
+from descend.constraints import Constraint
+from descend.domains import Product
+
+TRACING_ERRORS = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.UnexpectedTracerError,
+)
+KEYWORDS = ("key", "batch", "given")
+
+
+class Evaluation(NamedTuple):
+    """What one evaluation of a problem gives.
+
+    Attributes:
+        loss: the objective, negated where it is maximized: a float scalar to be made small.
+        constraints: the value of each constraint's function, in order.
+    """
+
+    loss: Any
+    constraints: tuple[Any, ...]
+
+
+class Inputs(NamedTuple):
+    """What a compiled program over a problem takes as arguments, so that it need not be compiled again."""
+
+    given: Any
+    data: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Problem:
+    """An optimization problem.
+
+    Args:
+        objective: a function of a point shaped like `over`, with arrays in place of the domains, that returns a float
+            scalar. Traceable JAX code, or any Python: then it is a black box and gets float64 NumPy arrays. It may also
+            take, by these keyword names, `key` (it is random; a black box gets `uint32` numbers for
+            `numpy.random.default_rng`), `batch` (it is an average over `data`) and `given`.
+        over: a domain, or a pytree of domains.
+        subject_to: constraints; their functions take the same arguments as the objective.
+        sense: "min" or "max".
+        given: a pytree of parameters, handed to functions that name `given`. `problem.at(given)` restates the problem.
+        data: a pytree of arrays with equal leading axes, handed in rows to functions that name `batch`.
+        batch_size: how many rows a stochastic step sees. None: all of them, always, and then the objective need not be
+            an average.
+        judge: a function of x in the sense of the objective, such as a score on held-out data. The incumbent is the
+            feasible point that the judge likes best.
+        baselines: points to compare with, by name. They are evaluated like the answer and reported beside it.
+        metrics: functions of x, by name, that are reported for the answer and the baselines and decide nothing.
+        black_box: True to say that the objective must not be traced (tracing calls it once with abstract values, which
+            matters if it starts other programs). Default: found out by tracing.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind, or a traceable function returns something other than a scalar
+            (objective) or an array (constraint).
+        ValueError: if a value is wrong: an unknown keyword, an empty domain, data of unequal lengths...
+    """
+
+    objective: Callable[..., Any]
+    over: Any
+    subject_to: Sequence[Constraint] = ()
+    sense: str = "min"
+    given: Any = None
+    data: Any = None
+    batch_size: int | None = None
+    judge: Callable[[Any], Any] | None = None
+    baselines: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
+    black_box: bool | None = None
+    adversary: Sequence[str] = ()
+    weights: Any = None
+    domain: Product = dataclasses.field(init=False)
+    untraceable: str | None = dataclasses.field(init=False, default=None)
+    route: Callable[..., Any] | None = dataclasses.field(init=False, default=None)
+    _programs: dict = dataclasses.field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        if not callable(self.objective):
+            raise TypeError(f"the objective must be a function of x, got {self.objective!r}")
+        if self.adversary or self.weights is not None:
+            raise NotImplementedError("adversary= and weights= are not supported yet")
+        put("domain", Product(self.over))
+        put("subject_to", _constraints(self.subject_to))
+        if self.sense not in ("min", "max"):
+            raise ValueError(f'sense must be "min" or "max", got {self.sense!r}')
+        for function in self._functions:
+            _check_keywords(function, self)
+        put("data", self.data if self.data is None else jax.tree.map(np.asarray, self.data))
+        if self.data is not None:
+            self._check_data()
+        elif self.batch_size is not None:
+            raise ValueError("batch_size needs data=")
+        for name, function in [("judge", self.judge), *self.metrics.items()]:
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function of x, got {function!r}")
+        put("baselines", {name: self.point(x, f"baseline {name!r}") for name, x in self.baselines.items()})
+        put("untraceable", "declared a black box" if self.black_box else self._trace())
+        put("black_box", self.untraceable is not None)
+
+    @property
+    def _functions(self) -> list[Callable[..., Any]]:
+        return [self.objective, *(c.function for c in self.subject_to)]
+
+    @property
+    def sign(self) -> int:
+        """+1 for a minimization, -1 for a maximization: value = sign * loss."""
+        return 1 if self.sense == "min" else -1
+
+    @property
+    def random(self) -> bool:
+        """Whether the objective or a constraint draws from `key`."""
+        return any("key" in keywords(function) for function in self._functions)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of `data` (0 without)."""
+        return 0 if self.data is None else len(jax.tree.leaves(self.data)[0])
+
+    @property
+    def inputs(self) -> Inputs:
+        """The arguments that `bind` takes."""
+        return Inputs(self.given, self.data)
+
+    def at(self, given: Any) -> "Problem":
+        """The same problem for other parameters. What was compiled for this one serves that one too.
+
+        Raises:
+            ValueError: if the tree of `given` differs from the one that the problem was stated with.
+        """
+        if jax.tree.structure(given) != jax.tree.structure(self.given):
+            raise ValueError(f"given must be shaped like {self.given!r}, got {given!r}")
+        return self.bind(Inputs(given, self.data))
+
+    def bind(self, inputs: Inputs) -> "Problem":
+        """The same problem with other inputs, which may be tracers: how compiled programs receive them."""
+        return self._copy(given=inputs.given, data=inputs.data)
+
+    def via(self, route: Callable[..., Any] | None) -> "Problem":
+        """The same problem, differentiated by `route`."""
+        return self._copy(route=route, _programs={})
+
+    def _copy(self, **changes: Any) -> "Problem":
+        twin = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(twin, name, value)
+        return twin
+
+    def compiled(self, name: Hashable, build: Callable[[], Any]) -> Any:
+        """The program called `name`, built on first use and shared with every restatement of this problem."""
+        if name not in self._programs:
+            self._programs[name] = build()
+        return self._programs[name]
+
+    def evaluate(self, x: Any, *, key: Any = None, batch: Any = None) -> Evaluation:
+        """Objective and constraints at x: a pure function of its arguments, differentiated by `route` where there is one.
+
+        Args:
+            x: a point shaped like `over` (members, or points of the relaxed domain).
+            key: for random functions (default: key 0) and for the route.
+            batch: rows to average over (default: all of `data`).
+
+        Raises:
+            TypeError: if a black box returns something other than a float scalar or array.
+        """
+        plain = lambda x, *, key: self._evaluate(x, key, batch)  # noqa: E731
+        key = jax.random.key(0) if key is None else key
+        return plain(x, key=key) if self.route is None else self.route(plain)(x, key=key)
+
+    def _evaluate(self, x: Any, key: Any, batch: Any) -> Evaluation:
+        if batch is None and self.batch_size is not None and self.rows > self.batch_size:
+            return self._average(x, key)
+        batch = self.data if batch is None else batch
+        if self.black_box:
+            x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x)
+        return Evaluation(
+            self.sign * _scalar(self._call(self.objective, x, key, batch), "the objective"),
+            tuple(_array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to),
+        )
+
+    def _call(self, function: Callable[..., Any], x: Any, key: Any, batch: Any) -> Any:
+        offered = {"key": key, "batch": batch, "given": self.given}
+        named = {name: offered[name] for name in keywords(function)}
+        if self.black_box and "key" in named:
+            named["key"] = numerics.seed(key)
+        return function(x, **named)
+
+    def _average(self, x: Any, key: Any) -> Evaluation:
+        """The average over all rows, one batch in memory at a time."""
+        whole, rest = divmod(self.rows, self.batch_size)
+        edge = whole * self.batch_size
+        if self.black_box:
+            pieces = [
+                jax.tree.map(lambda a, i=i: a[i : i + self.batch_size], self.data)
+                for i in range(0, self.rows, self.batch_size)
+            ]
+            values = [self._evaluate(x, key, piece) for piece in pieces]
+            weights = np.array([self.batch_size] * whole + [rest] * bool(rest)) / self.rows
+            return jax.tree.map(lambda *v: sum(w * each for w, each in zip(weights, v, strict=True)), *values)
+        blocks = jax.tree.map(lambda a: a[:edge].reshape(whole, self.batch_size, *a.shape[1:]), self.data)
+        means = jax.lax.map(lambda block: self._evaluate(x, key, block), blocks)
+        total = jax.tree.map(lambda v: v.mean(0) * (edge / self.rows), means)
+        if rest:
+            last = self._evaluate(x, key, jax.tree.map(lambda a: a[edge:], self.data))
+            total = jax.tree.map(lambda t, v: t + v * (rest / self.rows), total, last)
+        return total
+
+    def violation(self, constraints: tuple[Any, ...]) -> Any:
+        """The largest violation among constraint values, in units of their scales; 0 without constraints."""
+        worst = [c.violation(value) for c, value in zip(self.subject_to, constraints, strict=True)]
+        xp = numerics.namespace(*worst)
+        return xp.max(xp.stack(worst)) if worst else 0.0
+
+    def point(self, x: Any, name: str = "start") -> Any:
+        """x as float64 NumPy arrays, checked against the domain.
+
+        Raises:
+            ValueError: if the tree or a shape does not match, naming the variable, or x lies outside the domain.
+        """
+        members = []
+        for label, part, member in zip(self.domain.names, self.domain.parts, self.domain.split(x), strict=True):
+            label = f"{name}, variable {label}" if label else name
+            try:
+                member = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), member)
+            except (TypeError, ValueError):
+                raise ValueError(f"{label}: expected numbers, got {member!r}") from None
+            expected, found = (jax.tree.map(np.shape, tree) for tree in (part.start(), member))
+            if expected != found:
+                raise ValueError(f"{label}: expected shape {expected}, got {found}")
+            if not part.contains(member):
+                raise ValueError(f"{label}: not in {part}")
+            members.append(member)
+        return self.domain.join(members)
+
+    def _check_data(self) -> None:
+        lengths = {len(leaf) if np.ndim(leaf) else None for leaf in jax.tree.leaves(self.data)}
+        if len(lengths) != 1 or None in lengths or 0 in lengths:
+            raise ValueError(
+                f"data must be arrays with equal, non-empty leading axes, got lengths {sorted(map(str, lengths))}"
+            )
+        if self.batch_size is not None and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
+            raise ValueError(f"batch_size must be a positive int, got {self.batch_size!r}")
+
+    def _trace(self) -> str | None:
+        """Why the functions cannot be traced, or None if they can. Checks the shapes of what they return."""
+        x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), self.domain.start())
+        try:
+            jax.eval_shape(lambda x: self._evaluate(x, jax.random.key(0), None), x)
+        except WrongReturnError:
+            raise
+        except NotImplementedError as error:
+            if str(error).startswith("several objectives"):
+                raise
+            return _reason(error)
+        except Exception as error:  # any exception of user code only says that tracing does not work
+            return _reason(error)
+        return None
+
+    def __repr__(self) -> str:
+        goal = "minimize" if self.sense == "min" else "maximize"
+        name = getattr(self.objective, "__name__", type(self.objective).__name__)
+        lines = [f"{goal} {name}"]
+        labels = [
+            f"{label} in {part}" if label else f"x in {part}"
+            for label, part in zip(self.domain.names, self.domain.parts, strict=True)
+        ]
+        lines.append("over " + ", ".join(labels))
+        lines += [f"subject to {constraint}" for constraint in self.subject_to]
+        notes = ["black box"] * self.black_box + ["random"] * self.random
+        if self.data is not None:
+            notes.append(f"{self.rows} rows" + (f" in batches of {self.batch_size}" if self.batch_size else ""))
+        return "\n    ".join(lines + ([f"({', '.join(notes)})"] if notes else []))
+
+
+class WrongReturnError(TypeError):
+    """A function returned the wrong kind of thing."""
+
+
+def keywords(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Which of `key`, `batch` and `given` a function takes by name."""
+    parameters = _parameters(function)
+    return tuple(name for name in KEYWORDS if name in parameters)
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters after x (none where the signature cannot be read)."""
+    try:
+        return dict(list(inspect.signature(function).parameters.items())[1:])
+    except (ValueError, TypeError):
+        return {}
+
+
+def _check_keywords(function: Callable[..., Any], problem: Problem) -> None:
+    name = getattr(function, "__name__", type(function).__name__)
+    for label, parameter in _parameters(function).items():
+        required = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if required and label not in KEYWORDS:
+            close = difflib.get_close_matches(label, KEYWORDS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{name} takes {label!r}, but only x, key, batch and given are passed{hint}")
+    if "batch" in keywords(function) and problem.data is None:
+        raise ValueError(f"{name} takes 'batch', but the problem has no data=")
+    if (
+        "given" in keywords(function)
+        and problem.given is None
+        and _parameters(function)["given"].default is inspect.Parameter.empty
+    ):
+        raise ValueError(f"{name} takes 'given', but the problem has no given=")
+
+
+def _constraints(stated: Any) -> tuple[Constraint, ...]:
+    """Constraints with distinct names."""
+    stated = (stated,) if isinstance(stated, Constraint) else tuple(stated)
+    named: list[Constraint] = []
+    for index, constraint in enumerate(stated):
+        if not isinstance(constraint, Constraint):
+            raise TypeError(f"subject_to takes constraints such as descend.at_most(f, 1.0), got {constraint!r}")
+        name = constraint.name
+        if name == "<lambda>" or name in [c.name for c in named]:
+            name = f"constraint {index + 1}" if name == "<lambda>" else f"{name} ({index + 1})"
+        named.append(dataclasses.replace(constraint, name=name))
+    return tuple(named)
+
+
+def _scalar(value: Any, who: str) -> Any:
+    if isinstance(value, dict):
+        raise NotImplementedError(f"several objectives are not supported yet: {who} returned {sorted(value)}")
+    value = _array(value, who)
+    if np.shape(value) != ():
+        raise WrongReturnError(f"{who} must return a scalar, got shape {np.shape(value)}")
+    return value
+
+
+def _array(value: Any, who: str) -> Any:
+    """A returned value as a float array of its own library."""
+    xp = numerics.namespace(value)
+    try:
+        value = xp.asarray(value)
+    except (TypeError, ValueError):
+        raise WrongReturnError(f"{who} must return a number, got {type(value).__name__}") from None
+    if value.dtype.kind in "biu":
+        return value.astype(np.float64 if xp is np else jnp.result_type(float))
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise WrongReturnError(f"{who} must return real numbers, got {value.dtype}")
+    return value
+
+
+def _reason(error: BaseException) -> str:
+    """One line on why tracing stopped, with the last line of code outside JAX and this library."""
+    inside = ("/jax/", "/jaxlib/", "/descend/problem.py", "/numpy/", "<frozen")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(part in f.filename for part in inside)]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    text = (
+        "uses values, which a traced function cannot"
+        if isinstance(error, TRACING_ERRORS)
+        else f"{type(error).__name__}: {error}".splitlines()[0]
+    )
+    return where + text

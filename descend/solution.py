@@ -1,0 +1,213 @@
+"""Records of an answer: `Solution`, `Status`, `Certificate`, `Trace`, `Budget`. NumPy only, no JAX."""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from descend.findings import Findings
+
+
+class Status(enum.StrEnum):
+    """What an answer is. Never taken on a solver's word alone."""
+
+    OPTIMAL = "optimal"  # proved global, with the gap
+    LOCAL = "local"  # feasible, first- and second-order conditions certified
+    CONVERGED = "converged"  # the solvers made no more progress; no certificate could be made
+    BUDGET = "budget"  # the budget ended first
+    INFEASIBLE = "infeasible"  # no feasible point; the least violating one is given
+    UNBOUNDED = "unbounded"  # the objective falls without end along the ray given
+    FAILED = "failed"  # no evaluation succeeded
+    INTERRUPTED = "interrupted"  # stopped by the user
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop. A solve ends at the first limit it meets, at the end of a segment of work.
+
+    Args:
+        seconds: wall-clock seconds.
+        evaluations: in units of one value; a gradient counts 3.
+        seconds_each: seconds one evaluation of a black box may take (needs `workers`).
+
+    Raises:
+        ValueError: if a limit is not positive.
+    """
+
+    seconds: float | None = 60.0
+    evaluations: int | None = None
+    seconds_each: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "evaluations", "seconds_each"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """An independent check of a point, made without the solver. Gradients are of the loss (the minimized objective).
+
+    Attributes:
+        violation: largest scaled constraint violation.
+        stationarity: largest entry of |grad loss + J' multipliers + bound multipliers|, in scaled variables, over `scale`.
+        complementarity: largest |multiplier * slack| over `scale`.
+        curvature: smallest eigenvalue of the Lagrangian's Hessian on the critical cone, over its largest; None if not computed.
+        multipliers: by constraint name, arrays shaped like the constraint's value: positive where an upper bound holds x back.
+        bound_multipliers: flat, in the order of `Problem.domain`: positive at an upper bound.
+        scale: what stationarity and complementarity are relative to: max(1, |grad loss|).
+        tolerance: what each of the three must not exceed.
+        gap: distance of the value from a proved lower bound, if any.
+        evidence: "proved", "local", or "none" with the reason in `note`.
+        evaluations: what the check cost, in units of one value.
+    """
+
+    violation: float
+    stationarity: float | None = None
+    complementarity: float | None = None
+    curvature: float | None = None
+    multipliers: dict[str, np.ndarray] = field(default_factory=dict)
+    bound_multipliers: np.ndarray | None = None
+    scale: float = 1.0
+    tolerance: float = 1e-6
+    gap: float | None = None
+    evidence: str = "none"
+    note: str = ""
+    evaluations: int = 0
+
+
+@dataclass
+class Trace:
+    """What happened, segment by segment: equal-length columns, one row a segment, and a log.
+
+    Attributes:
+        evaluations: units spent so far.
+        seconds: since the start of the solve.
+        value: of the best point so far (the user's sense; NaN before the first).
+        violation: of that point.
+        current: value of the solver's current point.
+        stage: index into the plan.
+        signals: numbers a solver gives about itself (gradient norm, agreement of successive gradients, ...): by name,
+            columns as long as the others, NaN where not given.
+        log: (evaluations, message): switches, failures, interruptions.
+    """
+
+    evaluations: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+    violation: list[float] = field(default_factory=list)
+    current: list[float] = field(default_factory=list)
+    stage: list[int] = field(default_factory=list)
+    signals: dict[str, list[float]] = field(default_factory=dict)
+    log: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Event(NamedTuple):
+    """What a callback and the progress bar hear, once a segment of work.
+
+    Attributes:
+        evaluations: units spent so far.
+        seconds: since the start of the solve.
+        fraction: how much of the budget is spent, in [0, 1].
+        stage: index into the plan.
+        x, value, violation: the best point so far, as in `Solution`; None, None and infinity before the first.
+        current: value of the solver's current point, in the user's sense.
+        improved: whether the best point changed in this segment.
+        message: what happened, if anything did (a switch of solver...).
+    """
+
+    evaluations: int
+    seconds: float
+    fraction: float
+    stage: int
+    x: Any
+    value: float | None
+    violation: float
+    current: float
+    improved: bool
+    message: str = ""
+
+
+@dataclass
+class Slice:
+    """The loss along a line through the answer, for the report.
+
+    Attributes:
+        name: what the direction is: "gradient", or the name of a variable.
+        steps, values: positions along the line in units of the variable's scale, and the objective there.
+    """
+
+    name: str
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass
+class Row:
+    """The answer or a baseline, scored the same way: value and its standard error, violation, judge, metrics by name."""
+
+    name: str
+    value: float
+    value_se: float
+    violation: float
+    judge: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Solution:
+    """An answer and how far to trust it.
+
+    Attributes:
+        status: see `Status`.
+        x: the best point, a tree of NumPy float64 arrays shaped like `Problem.over` (None if every evaluation failed).
+        value: the objective there, in the user's sense; None if no evaluation succeeded.
+        value_se: its standard error (0 for a deterministic objective).
+        samples: how many draws the value averages (1 for a deterministic objective).
+        violation: the largest scaled constraint violation.
+        certificate: the independent check.
+        trace: what happened.
+        plan: the plan that was run, as lines of text.
+        findings: what `inspect` found.
+        rows: the answer (first) and the baselines, scored the same way.
+        slices: the landscape around the answer.
+        evaluations: units spent, inspection included, certificate excluded (it counts its own).
+        seconds: wall-clock seconds of the whole solve.
+        conflicts: for `infeasible`: the names of constraints that conflict. For `unbounded`, empty.
+        ray: for `unbounded`: the direction, a tree shaped like x.
+        error: for `failed`: the first traceback, in the user's own lines.
+        message: one sentence on why the run ended.
+        problem: how the problem prints.
+        sense: "min" or "max".
+        source: the user's source lines that findings point at: file -> line number -> text.
+    """
+
+    status: Status
+    x: Any
+    value: float | None
+    value_se: float = 0.0
+    samples: int = 1
+    violation: float = 0.0
+    certificate: Certificate = field(default_factory=lambda: Certificate(violation=0.0))
+    trace: Trace = field(default_factory=Trace)
+    plan: list[str] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+    rows: list[Row] = field(default_factory=list)
+    slices: list[Slice] = field(default_factory=list)
+    evaluations: int = 0
+    seconds: float = 0.0
+    conflicts: list[str] = field(default_factory=list)
+    ray: Any = None
+    error: str = ""
+    message: str = ""
+    problem: str = ""
+    sense: str = "min"
+    source: dict[str, dict[int, str]] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """Whether x is a feasible answer: what exit status 0 means."""
+        answered = self.status in (Status.OPTIMAL, Status.LOCAL, Status.CONVERGED, Status.BUDGET, Status.INTERRUPTED)
+        return answered and self.value is not None and self.violation <= self.certificate.tolerance

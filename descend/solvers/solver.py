@@ -1,0 +1,122 @@
+"""The contract of a solver: what the engine asks of it, one bounded segment at a time."""
+
+import abc
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import numpy as np
+
+from descend.problem import Problem
+
+
+class Progress(NamedTuple):
+    """What a segment of work achieved.
+
+    Attributes:
+        x: the best point of the segment, shaped like `over`; it may lie in the relaxed domain (the engine rounds it).
+        loss: the loss that the solver saw there (of the current point, for the trace).
+        units: evaluations spent, in units of one value.
+        done: whether the solver has nothing more to do.
+        reason: why, in a few words.
+        signals: numbers worth plotting, by name: "gradient norm", "agreement", "step".
+    """
+
+    x: Any
+    loss: float
+    units: int
+    done: bool = False
+    reason: str = ""
+    signals: Mapping[str, float] = MappingProxyType({})
+
+
+class Values(NamedTuple):
+    """What the engine tells of points it evaluated, in order. NaN marks a failed evaluation.
+
+    Attributes:
+        loss: shape (m,).
+        violation: largest scaled constraint violation, shape (m,).
+    """
+
+    loss: np.ndarray
+    violation: np.ndarray
+
+    @property
+    def rank(self) -> np.ndarray:
+        """0 for the best: feasible points by loss, then infeasible ones by violation, failed ones last."""
+        loss = np.where(np.isnan(self.loss), np.inf, self.loss)
+        violation = np.where(np.isnan(self.loss) | np.isnan(self.violation), np.inf, np.maximum(self.violation, 0.0))
+        feasible = violation <= 1e-6
+        order = np.lexsort((np.where(feasible, loss, 0.0), np.where(feasible, 0.0, violation)))
+        rank = np.empty(len(order), int)
+        rank[order] = np.arange(len(order))
+        return rank
+
+
+class Needs(NamedTuple):
+    """What a solver needs of a problem, read by `plan` and by `laws.check_solver`.
+
+    Attributes:
+        gradient: it differentiates, so the problem must be traceable or routed.
+        true_gradient: it trusts value and gradient together (line searches), so the route must give the value's own derivative.
+        continuous: it works in the relaxed domain and needs every variable to have a convex one.
+        deterministic: it is misled by noise.
+        box: it needs a domain that is a box.
+        unconstrained: it ignores constraints.
+        finite: it lists the members of the domain.
+    """
+
+    gradient: bool = False
+    true_gradient: bool = False
+    continuous: bool = False
+    deterministic: bool = False
+    box: bool = False
+    unconstrained: bool = False
+    finite: bool = False
+
+
+class Solver(abc.ABC):
+    """Base of the solvers that evaluate by themselves.
+
+    A subclass is a frozen dataclass of settings. A state is a pytree of arrays whose structure depends only on the
+    problem and the settings, so that the engine can store and restore it; everything random comes from the key in it.
+    """
+
+    NEEDS: ClassVar[Needs]
+
+    @abc.abstractmethod
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> Any:
+        """The state before the first segment. `start` is a member of the domain, as NumPy float64."""
+
+    @abc.abstractmethod
+    def step(self, problem: Problem, state: Any) -> tuple[Any, Progress]:
+        """One segment. How much it does depends on the problem and the state, never on the clock."""
+
+
+class AskTell(abc.ABC):
+    """Base of the solvers that only need values: the engine evaluates for them (workers, failures, time limits)."""
+
+    NEEDS: ClassVar[Needs] = Needs()
+
+    @abc.abstractmethod
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> Any:
+        """The state before the first question."""
+
+    @abc.abstractmethod
+    def ask(self, problem: Problem, state: Any) -> Any:
+        """Members of the domain to evaluate: a tree like `over`, stacked on a new leading axis, NumPy float64.
+
+        Asking twice gives the same points."""
+
+    @abc.abstractmethod
+    def tell(self, problem: Problem, state: Any, points: Any, values: Values) -> Any:
+        """The state after seeing the values of the points it asked for."""
+
+    def done(self, problem: Problem, state: Any) -> str:
+        """Why the solver has nothing more to ask, or "" while it has."""
+        return ""
+
+    def signals(self, problem: Problem, state: Any) -> dict[str, float]:
+        """Numbers worth plotting."""
+        return {}
