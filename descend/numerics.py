@@ -34,8 +34,10 @@ def as_key(key: Any) -> jax.Array:
     raise TypeError(f"key must be an int or a JAX key, got {type(key).__name__}")
 
 
-def seed(key: jax.Array) -> np.ndarray:
+def seed(key: Any) -> np.ndarray:
     """The key as `uint32` numbers that `numpy.random.default_rng` accepts: how a black box receives its key."""
+    if isinstance(key, np.ndarray) and key.dtype == np.uint32:
+        return key
     return np.asarray(jax.random.key_data(key), np.uint32)
 
 

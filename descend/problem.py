@@ -1,5 +1,6 @@
 """`Problem`: an objective, the domain of its variables, and conditions on them."""
 
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -43,6 +44,7 @@ class Inputs(NamedTuple):
 
     given: Any
     data: Any
+    parameters: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +92,8 @@ class Problem:
     domain: Product = dataclasses.field(init=False)
     untraceable: str | None = dataclasses.field(init=False, default=None)
     route: Callable[..., Any] | None = dataclasses.field(init=False, default=None)
+    merit: Callable[[Evaluation, Any], Evaluation] | None = dataclasses.field(init=False, default=None)
+    parameters: Any = dataclasses.field(init=False, default=None)
     _programs: dict = dataclasses.field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,8 +141,9 @@ class Problem:
 
     @property
     def inputs(self) -> Inputs:
-        """The arguments that `bind` takes."""
-        return Inputs(self.given, self.data)
+        """The arguments that `bind` takes; the data lie on JAX's device."""
+        data = self.data if self.black_box else self.compiled("data", lambda: jax.tree.map(jnp.asarray, self.data))
+        return Inputs(self.given, data, self.parameters)
 
     def at(self, given: Any) -> "Problem":
         """The same problem for other parameters. What was compiled for this one serves that one too.
@@ -148,15 +153,26 @@ class Problem:
         """
         if jax.tree.structure(given) != jax.tree.structure(self.given):
             raise ValueError(f"given must be shaped like {self.given!r}, got {given!r}")
-        return self.bind(Inputs(given, self.data))
+        return self._copy(given=given)
 
     def bind(self, inputs: Inputs) -> "Problem":
         """The same problem with other inputs, which may be tracers: how compiled programs receive them."""
-        return self._copy(given=inputs.given, data=inputs.data)
+        return self._copy(given=inputs.given, data=inputs.data, parameters=inputs.parameters)
 
     def via(self, route: Callable[..., Any] | None) -> "Problem":
         """The same problem, differentiated by `route`."""
         return self._copy(route=route, _programs={})
+
+    def restated(self, merit: Callable[[Evaluation, Any], Evaluation], parameters: Any) -> "Problem":
+        """The problem of making `merit(evaluation, parameters).loss` small: an augmented Lagrangian, say.
+
+        The parameters are inputs: `restated.updated(parameters)` needs no compilation.
+        """
+        return self._copy(merit=merit, parameters=parameters, _programs={})
+
+    def updated(self, parameters: Any) -> "Problem":
+        """A restated problem with other parameters of its merit."""
+        return self._copy(parameters=parameters)
 
     def _copy(self, **changes: Any) -> "Problem":
         twin = copy.copy(self)
@@ -164,17 +180,22 @@ class Problem:
             object.__setattr__(twin, name, value)
         return twin
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes: everything but the compiled programs."""
+        return {**self.__dict__, "_programs": {}}
+
     def compiled(self, name: Hashable, build: Callable[[], Any]) -> Any:
-        """The program called `name`, built on first use and shared with every restatement of this problem."""
+        """The program called `name`, built on first use and shared with every restatement that compiles alike."""
         if name not in self._programs:
             self._programs[name] = build()
         return self._programs[name]
 
     def evaluate(self, x: Any, *, key: Any = None, batch: Any = None) -> Evaluation:
-        """Objective and constraints at x: a pure function of its arguments, differentiated by `route` where there is one.
+        """Objective and constraints at x: a pure function of its arguments, differentiated by `route` if there is one.
 
         Args:
-            x: a point shaped like `over` (members, or points of the relaxed domain).
+            x: a point shaped like `over` (members, or points of the relaxed domain). A black box may be given tracers:
+                then it is called back on the host, and a point that makes it raise gives NaN.
             key: for random functions (default: key 0) and for the route.
             batch: rows to average over (default: all of `data`).
 
@@ -183,18 +204,50 @@ class Problem:
         """
         plain = lambda x, *, key: self._evaluate(x, key, batch)  # noqa: E731
         key = jax.random.key(0) if key is None else key
-        return plain(x, key=key) if self.route is None else self.route(plain)(x, key=key)
+        evaluation = plain(x, key=key) if self.route is None else self.route(plain)(x, key=key)
+        return evaluation if self.merit is None else self.merit(evaluation, self.parameters)
 
     def _evaluate(self, x: Any, key: Any, batch: Any) -> Evaluation:
         if batch is None and self.batch_size is not None and self.rows > self.batch_size:
             return self._average(x, key)
         batch = self.data if batch is None else batch
+        if self.black_box and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, key, batch))):
+            return self._call_back(x, key, batch)
         if self.black_box:
             x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x)
         return Evaluation(
             self.sign * _scalar(self._call(self.objective, x, key, batch), "the objective"),
             tuple(_array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to),
         )
+
+    def _call_back(self, x: Any, key: Any, batch: Any) -> Evaluation:
+        """The evaluation on the host, from traced code: one host call for a whole batch of points."""
+        dtype = jnp.result_type(float)
+        example = self.compiled(
+            "returns", lambda: self._on_host(self.domain.start(), np.zeros(2, np.uint32), None, dtype)
+        )
+        out = jax.tree.map(lambda value: jax.ShapeDtypeStruct(value.shape, dtype), example)
+        leaves, tree = jax.tree.flatten((self.domain.ravel(x), jax.random.key_data(key), batch))
+        ranks = [leaf.ndim for leaf in leaves]
+
+        def host(*arrays: Any) -> Any:
+            arrays = [np.asarray(a) for a in arrays]
+            lead = np.broadcast_shapes(*[a.shape[: a.ndim - rank] for a, rank in zip(arrays, ranks, strict=True)])
+            full = [np.broadcast_to(a, lead + a.shape[a.ndim - rank :]) for a, rank in zip(arrays, ranks, strict=True)]
+            answers = [np.full((*lead, *leaf.shape), np.nan, dtype) for leaf in jax.tree.leaves(out)]
+            for index in np.ndindex(*lead):
+                vector, seed, rows = tree.unflatten([a[index] for a in full])
+                # A point that makes user code raise is a failed point, said by NaN; raising here would end the program.
+                with contextlib.suppress(Exception):
+                    found = self._on_host(self.domain.unravel(vector.astype(np.float64)), seed, rows, dtype)
+                    for answer, value in zip(answers, jax.tree.leaves(found), strict=True):
+                        answer[index] = value
+            return jax.tree.unflatten(jax.tree.structure(out), answers)
+
+        return jax.pure_callback(host, out, *leaves, vmap_method="expand_dims")
+
+    def _on_host(self, x: Any, seed: np.ndarray, batch: Any, dtype: Any) -> Evaluation:
+        return jax.tree.map(lambda value: np.asarray(value, dtype), self._evaluate(x, seed, batch))
 
     def _call(self, function: Callable[..., Any], x: Any, key: Any, batch: Any) -> Any:
         offered = {"key": key, "batch": batch, "given": self.given}

@@ -1,7 +1,8 @@
 """The contract of a domain: the set that one variable lives in.
 
 A member of a domain is an array, except for `Weights` and `Product`, whose members are pytrees. Every method takes
-NumPy or JAX arrays and answers in kind; with JAX arrays it works under `jit` and `vmap`.
+NumPy or JAX arrays and answers in kind; with JAX arrays it works under `jit` and `vmap`. Anything that is not a JAX
+array (lists, whole numbers, float32) is answered in NumPy float64, and no part of that answer passes through JAX.
 """
 
 import abc
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
@@ -45,7 +47,7 @@ class Domain(abc.ABC):
 
     @abc.abstractmethod
     def contains(self, x: Any, tolerance: float | None = None) -> Any:
-        """Whether x is a member, as a boolean scalar; False for a non-finite x.
+        """Whether x is a member, as a boolean scalar; False for a non-finite x or one of another shape.
 
         `tolerance` is relative to the size of the bounds (default: `numerics.tolerance` of x's dtype).
         """
@@ -66,7 +68,7 @@ class Domain(abc.ABC):
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
         """`count` members, stacked on a new leading axis, each one random elementary move away from the member x.
 
-        Moves are drawn with replacement. In a set with a single member the neighbors are that member.
+        Moves are drawn with replacement and differ from x. In a set with a single member the neighbors are that member.
         """
 
     @property
@@ -84,17 +86,17 @@ class Domain(abc.ABC):
         """The number of members, or None when infinite."""
         return None
 
-    def members(self) -> Iterator[np.ndarray]:
+    def members(self) -> Iterator[Any]:
         """Every member once, as NumPy float64. Only for a set with a `cardinality`."""
         raise TypeError(f"{self} has no finite list of members")
 
     def ravel(self, x: Any) -> Any:
         """A member as one vector of length `size`."""
-        return numerics.namespace(x).reshape(x, (-1,))
+        return as_floats(x).reshape(-1)
 
     def unravel(self, vector: Any) -> Any:
         """The inverse of `ravel`."""
-        return numerics.namespace(vector).reshape(vector, self.shape)
+        return as_floats(vector).reshape(self.shape)
 
 
 def as_shape(shape: Any) -> tuple[int, ...]:
@@ -111,3 +113,49 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     if any(d < 0 for d in dims):
         raise ValueError(f"a shape has no negative dimension, got {dims}")
     return dims
+
+
+def as_floats(x: Any) -> Any:
+    """x as an array of floats: a JAX array keeps its float dtype, anything else becomes NumPy float64."""
+    if not isinstance(x, jax.Array):
+        return np.asarray(x, np.float64)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
+def slack(x: Any, tolerance: float | None) -> float:
+    """The tolerance with which `contains` looks at x, unless it is given."""
+    if tolerance is not None:
+        return tolerance
+    dtype = getattr(x, "dtype", np.dtype(np.float64))
+    return numerics.tolerance(dtype if dtype.kind == "f" else np.float64)
+
+
+def fill(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """value broadcast to a shape, as NumPy float64 of its own.
+
+    Raises:
+        ValueError: if it does not broadcast or contains NaN, naming it by `name`.
+    """
+    try:
+        filled = np.array(np.broadcast_to(np.asarray(value, np.float64), shape))
+    except ValueError:
+        raise ValueError(f"{name} of shape {np.shape(value)} does not broadcast to {shape}") from None
+    if np.isnan(filled).any():
+        raise ValueError(f"{name} contains NaN")
+    return filled
+
+
+def say_shape(shape: tuple[int, ...]) -> str:
+    """A shape as one would type it: `3` for a vector."""
+    return str(shape[0] if len(shape) == 1 else shape)
+
+
+def say_bounds(lower: np.ndarray, upper: np.ndarray) -> str:
+    """Bounds as one would type them after a shape; `[...]` where they differ from entry to entry."""
+
+    def say(bound: np.ndarray) -> str:
+        return f"{bound.flat[0]:g}" if bound.size and np.all(bound == bound.flat[0]) else "[...]"
+
+    below = "" if np.all(lower == -np.inf) else f", lower={say(lower)}"
+    above = "" if np.all(upper == np.inf) else f", upper={say(upper)}"
+    return f", {say(lower)}, {say(upper)}" if below and above else below + above

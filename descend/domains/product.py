@@ -40,6 +40,9 @@ class Product(Domain):
         self.convex = all(part.convex for part in self.parts)
         self.shape = (sum(part.size for part in self.parts),)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Product, (self.over,)
+
     def __repr__(self) -> str:
         return repr(self.over)
 
@@ -84,9 +87,13 @@ class Product(Domain):
         return Product(self.join([part.relax() for part in self.parts]))
 
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
-        """Each neighbor moves one part, chosen with probability proportional to the square root of its size."""
+        """Each neighbor moves one part, chosen with probability proportional to the square root of its size.
+
+        Parts with a single member stay, unless all do.
+        """
         choice_key, *keys = jax.random.split(key, len(self.parts) + 1)
-        weight = np.sqrt([part.size for part in self.parts])
+        weight = np.sqrt([0 if part.cardinality == 1 else part.size for part in self.parts])
+        weight = weight if weight.any() else np.ones(len(self.parts))
         moved = jax.random.choice(choice_key, len(self.parts), (count,), p=jnp.asarray(weight / weight.sum()))
 
         def move(index: int, part: Domain, member: Any, part_key: jax.Array) -> Any:

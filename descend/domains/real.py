@@ -1,5 +1,6 @@
 """Real numbers, with or without bounds."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -7,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
-from descend.domains.domain import Domain, as_shape
+from descend.domains import moves
+from descend.domains.domain import Domain, as_floats, as_shape, fill, say_bounds, say_shape, slack
 
 
 class Real(Domain):
@@ -26,40 +28,26 @@ class Real(Domain):
 
     def __init__(self, shape: Any = (), lower: Any = None, upper: Any = None, start: Any = None, scale: Any = None):
         self.shape = as_shape(shape)
-        self.lower = self._fill(-np.inf if lower is None else lower, "lower")
-        self.upper = self._fill(np.inf if upper is None else upper, "upper")
+        self.lower = fill(-np.inf if lower is None else lower, self.shape, "lower")
+        self.upper = fill(np.inf if upper is None else upper, self.shape, "upper")
         if np.any(self.lower > self.upper) or np.any(self.lower == np.inf) or np.any(self.upper == -np.inf):
             raise ValueError(f"Real has an empty domain: lower {lower} exceeds upper {upper}")
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
         low, high = (np.where(bounded, b, 0.0) for b in (self.lower, self.upper))
         if start is None:
-            start = np.where(bounded, (low + high) / 2, np.clip(0.0, self.lower, self.upper))
-        self._start = self._fill(start, "start")
+            start = np.where(bounded, low / 2 + high / 2, np.clip(0.0, self.lower, self.upper))
+        self._start = fill(start, self.shape, "start")
         if not self.contains(self._start):
             raise ValueError("start lies outside the bounds, or is not finite")
         if scale is None:
-            scale = np.where(bounded & (high > low), (high - low) / 2, 1.0)
-        self._scale = self._fill(scale, "scale")
+            scale = np.where(bounded & (high > low), high / 2 - low / 2, 1.0)
+        self._scale = fill(scale, self.shape, "scale")
         if not np.all((self._scale > 0) & np.isfinite(self._scale)):
             raise ValueError(f"scale must be positive and finite, got {scale}")
 
-    def _fill(self, value: Any, name: str) -> np.ndarray:
-        try:
-            filled = np.array(np.broadcast_to(np.asarray(value, np.float64), self.shape))
-        except ValueError:
-            raise ValueError(f"{name} of shape {np.shape(value)} does not broadcast to {self.shape}") from None
-        if np.isnan(filled).any():
-            raise ValueError(f"{name} contains NaN")
-        return filled
-
     def __repr__(self) -> str:
-        def say(bound: np.ndarray) -> str:
-            return f"{bound.flat[0]:g}" if bound.size and np.all(bound == bound.flat[0]) else "[...]"
-
-        bounds = (
-            "" if np.all(np.isinf(self.lower) & np.isinf(self.upper)) else f", {say(self.lower)}, {say(self.upper)}"
-        )
-        return f"Real({self.shape[0] if len(self.shape) == 1 else self.shape}{bounds})"
+        bounds = say_bounds(self.lower, self.upper)
+        return f"Real({say_shape(self.shape) if self.shape or bounds else ''}{bounds})"
 
     def start(self) -> np.ndarray:
         return self._start.copy()
@@ -83,23 +71,55 @@ class Real(Domain):
         return self.project(jnp.where(finite, uniform, normal))
 
     def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        tolerance, x = slack(x, tolerance), as_floats(x)
+        if x.shape != self.shape:
+            return False
         xp = numerics.namespace(x)
-        slack = numerics.tolerance(x.dtype) if tolerance is None else tolerance
         low, high = (np.where(np.isfinite(b), b, 0.0) for b in (self.lower, self.upper))
-        inside = (x >= self.lower - slack * np.maximum(1.0, abs(low))) & (
-            x <= self.upper + slack * np.maximum(1.0, abs(high))
+        inside = (x >= self.lower - tolerance * np.maximum(1.0, abs(low))) & (
+            x <= self.upper + tolerance * np.maximum(1.0, abs(high))
         )
         return xp.all(xp.isfinite(x) & inside)
 
     def project(self, x: Any) -> Any:
+        x = as_floats(x)
         xp = numerics.namespace(x)
         return xp.clip(x, xp.asarray(self.lower, x.dtype), xp.asarray(self.upper, x.dtype))
 
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
-        """Moves are Gaussian in all coordinates; their size is log-uniform from a thousandth of `scale` to `scale`."""
-        size_key, step_key = jax.random.split(key)
-        size = 10 ** jax.random.uniform(size_key, (count,) + (1,) * len(self.shape), minval=-3.0, maxval=0.0)
-        step = size * self._scale * jax.random.normal(step_key, (count, *self.shape))
-        if numerics.namespace(x) is np:
-            step = np.asarray(step, x.dtype)
-        return self.project(x[None] + step)
+        """Moves are Gaussian in all coordinates; their size is log-uniform from a thousandth of `scale` to `scale`.
+
+        A coordinate that sits on a bound moves inward.
+        """
+        x = as_floats(x)[None]
+        xp = numerics.namespace(x)
+        size_key, normal_key = jax.random.split(key)
+        size, normal = moves.like(
+            x,
+            moves.step_size(size_key, (count,) + (1,) * len(self.shape)),
+            jax.random.normal(normal_key, (count, *self.shape)),
+        )
+        step = size * xp.asarray(self._scale, x.dtype)[None] * normal
+        low, high = (xp.asarray(b, x.dtype)[None] for b in (self.lower, self.upper))
+        ahead = xp.clip(x + step, low, high)
+        return xp.where(ahead == x, xp.clip(x - step, low, high), ahead)
+
+    @property
+    def cardinality(self) -> int | None:
+        return 1 if np.all(self.lower == self.upper) else None
+
+    def members(self) -> Iterator[np.ndarray]:
+        if self.cardinality is None:
+            yield from super().members()
+        yield self.start()
+
+
+EXAMPLES = (
+    Real((2, 3)),
+    Real(),
+    Real(4, lower=0.0),
+    Real(3, [-1.0, 0.0, 2.0], [1.0, 1e6, 2.0]),
+    Real(2, 5.0, 5.0),
+    Real(0, 0.0, 1.0),
+    Real(1, 0.0, 1.0, start=1.0, scale=10.0),
+)

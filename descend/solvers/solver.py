@@ -1,6 +1,7 @@
 """The contract of a solver: what the engine asks of it, one bounded segment at a time."""
 
 import abc
+import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -9,6 +10,9 @@ import jax
 import numpy as np
 
 from descend.problem import Problem
+
+
+FEASIBLE = 1e-6  # the scaled violation up to which solvers treat a point as feasible
 
 
 class Progress(NamedTuple):
@@ -20,6 +24,7 @@ class Progress(NamedTuple):
         units: evaluations spent, in units of one value.
         done: whether the solver has nothing more to do.
         reason: why, in a few words.
+        stalled: whether it is done only because it could not go on, so that another solver may.
         signals: numbers worth plotting, by name: "gradient norm", "agreement", "step".
     """
 
@@ -28,6 +33,7 @@ class Progress(NamedTuple):
     units: int
     done: bool = False
     reason: str = ""
+    stalled: bool = False
     signals: Mapping[str, float] = MappingProxyType({})
 
 
@@ -47,7 +53,7 @@ class Values(NamedTuple):
         """0 for the best: feasible points by loss, then infeasible ones by violation, failed ones last."""
         loss = np.where(np.isnan(self.loss), np.inf, self.loss)
         violation = np.where(np.isnan(self.loss) | np.isnan(self.violation), np.inf, np.maximum(self.violation, 0.0))
-        feasible = violation <= 1e-6
+        feasible = violation <= FEASIBLE
         order = np.lexsort((np.where(feasible, loss, 0.0), np.where(feasible, 0.0, violation)))
         rank = np.empty(len(order), int)
         rank[order] = np.arange(len(order))
@@ -59,10 +65,11 @@ class Needs(NamedTuple):
 
     Attributes:
         gradient: it differentiates, so the problem must be traceable or routed.
-        true_gradient: it trusts value and gradient together (line searches), so the route must give the value's own derivative.
+        true_gradient: it trusts value and gradient together (line searches): a route must give the value's own derivative.
         continuous: it works in the relaxed domain and needs every variable to have a convex one.
         deterministic: it is misled by noise.
         box: it needs a domain that is a box.
+        free: it needs a domain without bounds.
         unconstrained: it ignores constraints.
         finite: it lists the members of the domain.
     """
@@ -72,11 +79,24 @@ class Needs(NamedTuple):
     continuous: bool = False
     deterministic: bool = False
     box: bool = False
+    free: bool = False
     unconstrained: bool = False
     finite: bool = False
 
 
-class Solver(abc.ABC):
+class Settings:
+    """Prints a solver as it would be typed, with the settings that are not the defaults."""
+
+    def __repr__(self) -> str:
+        settings = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType] (subclasses are dataclasses)
+            if field.init and getattr(self, field.name) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(settings)})"
+
+
+class Solver(Settings, abc.ABC):
     """Base of the solvers that evaluate by themselves.
 
     A subclass is a frozen dataclass of settings. A state is a pytree of arrays whose structure depends only on the
@@ -94,7 +114,7 @@ class Solver(abc.ABC):
         """One segment. How much it does depends on the problem and the state, never on the clock."""
 
 
-class AskTell(abc.ABC):
+class AskTell(Settings, abc.ABC):
     """Base of the solvers that only need values: the engine evaluates for them (workers, failures, time limits)."""
 
     NEEDS: ClassVar[Needs] = Needs()

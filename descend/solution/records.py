@@ -1,4 +1,4 @@
-"""Records of an answer: `Solution`, `Status`, `Certificate`, `Trace`, `Budget`. NumPy only, no JAX."""
+"""The records: `Solution`, `Status`, `Certificate`, `Trace`, `Budget`."""
 
 import enum
 from dataclasses import dataclass, field
@@ -7,19 +7,32 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from descend.findings import Findings
+from descend.solution import summary
 
 
 class Status(enum.StrEnum):
-    """What an answer is. Never taken on a solver's word alone."""
+    """What an answer is. Never taken on a solver's word alone.
 
-    OPTIMAL = "optimal"  # proved global, with the gap
-    LOCAL = "local"  # feasible, first- and second-order conditions certified
-    CONVERGED = "converged"  # the solvers made no more progress; no certificate could be made
-    BUDGET = "budget"  # the budget ended first
-    INFEASIBLE = "infeasible"  # no feasible point; the least violating one is given
-    UNBOUNDED = "unbounded"  # the objective falls without end along the ray given
-    FAILED = "failed"  # no evaluation succeeded
-    INTERRUPTED = "interrupted"  # stopped by the user
+    Attributes:
+        meaning: what the word means, in one clause.
+    """
+
+    meaning: str
+
+    OPTIMAL = "optimal", "proved to be the global optimum, within the gap given"
+    LOCAL = "local", "feasible, with the first- and second-order optimality conditions certified"
+    CONVERGED = "converged", "the solvers made no more progress; optimality could not be certified"
+    BUDGET = "budget", "the budget ended first"
+    INFEASIBLE = "infeasible", "no feasible point exists or was found; this is the least violating one"
+    UNBOUNDED = "unbounded", "the objective improves without end along the ray given"
+    FAILED = "failed", "the evaluations or the process failed"
+    INTERRUPTED = "interrupted", "stopped by the user; this is the best point so far"
+
+    def __new__(cls, word: str, meaning: str) -> "Status":
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
 
 
 @dataclass(frozen=True)
@@ -52,10 +65,13 @@ class Certificate:
 
     Attributes:
         violation: largest scaled constraint violation.
-        stationarity: largest entry of |grad loss + J' multipliers + bound multipliers|, in scaled variables, over `scale`.
+        stationarity: largest entry of |grad loss + J' multipliers + bound multipliers|, in scaled variables, over
+            `scale`.
         complementarity: largest |multiplier * slack| over `scale`.
-        curvature: smallest eigenvalue of the Lagrangian's Hessian on the critical cone, over its largest; None if not computed.
-        multipliers: by constraint name, arrays shaped like the constraint's value: positive where an upper bound holds x back.
+        curvature: smallest eigenvalue of the Lagrangian's Hessian on the critical cone, over its largest; None if not
+            computed.
+        multipliers: by constraint name, arrays shaped like the constraint's value: positive where an upper bound
+            holds x back.
         bound_multipliers: flat, in the order of `Problem.domain`: positive at an upper bound.
         scale: what stationarity and complementarity are relative to: max(1, |grad loss|).
         tolerance: what each of the three must not exceed.
@@ -146,7 +162,7 @@ class Slice:
 
 @dataclass
 class Row:
-    """The answer or a baseline, scored the same way: value and its standard error, violation, judge, metrics by name."""
+    """The answer or a baseline, scored the same way: value, its standard error, violation, judge, metrics by name."""
 
     name: str
     value: float
@@ -156,7 +172,7 @@ class Row:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(repr=False)
 class Solution:
     """An answer and how far to trust it.
 
@@ -182,6 +198,8 @@ class Solution:
         problem: how the problem prints.
         sense: "min" or "max".
         source: the user's source lines that findings point at: file -> line number -> text.
+        settings: how it was run, by name, for whoever wants to run it again: "key", "precision" ("float64" or
+            "float32"), "budget", versions, the command line.
     """
 
     status: Status
@@ -205,9 +223,18 @@ class Solution:
     problem: str = ""
     sense: str = "min"
     source: dict[str, dict[int, str]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
         """Whether x is a feasible answer: what exit status 0 means."""
         answered = self.status in (Status.OPTIMAL, Status.LOCAL, Status.CONVERGED, Status.BUDGET, Status.INTERRUPTED)
         return answered and self.value is not None and self.violation <= self.certificate.tolerance
+
+    def __str__(self) -> str:
+        return summary.text(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Solution {self.status}: value {summary.number(self.value)}, violation {summary.number(self.violation)}>"
+        )

@@ -1,0 +1,301 @@
+"""Orders of n things, and the convex hull of their matrices."""
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend import numerics
+from descend.domains import moves
+from descend.domains.domain import Domain, as_floats, slack
+
+
+def _order(name: str, n: Any) -> int:
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{name} takes a whole number, got n={n!r}") from None
+    if n < 1:
+        raise ValueError(f"{name} needs n of at least 1, got {n}")
+    return n
+
+
+class Birkhoff(Domain):
+    """Doubly stochastic n x n matrices: the convex hull of `Permutation(n)`. It starts at 1 / n everywhere.
+
+    Args:
+        n: number of rows.
+
+    Raises:
+        TypeError: if n is not a whole number.
+        ValueError: if n < 1.
+    """
+
+    def __init__(self, n: int):
+        self.n = _order("Birkhoff", n)
+        self.shape = (self.n, self.n)
+
+    def __repr__(self) -> str:
+        return f"Birkhoff({self.n})"
+
+    def start(self) -> np.ndarray:
+        return np.full(self.shape, 1 / self.n)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """A projected Gaussian around the start whose spread is itself random: from the middle to the vertices."""
+        spread_key, normal_key = jax.random.split(key)
+        spread = jax.random.uniform(spread_key, maxval=2.0)
+        return self.project(self.start() + spread * jax.random.normal(normal_key, self.shape))
+
+    def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        """Whether entries are nonnegative and every row and column sums to one."""
+        tolerance, x = slack(x, tolerance), as_floats(x)
+        if x.shape != self.shape:
+            return False
+        xp = numerics.namespace(x)
+        worst = xp.maximum(xp.max(abs(xp.sum(x, axis=0) - 1)), xp.max(abs(xp.sum(x, axis=1) - 1)))
+        return xp.all(xp.isfinite(x) & (x >= -tolerance)) & (worst <= tolerance)
+
+    def project(self, x: Any) -> Any:
+        """The Euclidean projection, by a semismooth Newton method on the 2n dual variables.
+
+        Rows and columns sum to one within about 1e-12 in float64 (1e-5 in float32) for n up to some hundreds. Inputs
+        that spread over more than 1e9 (1e4 in float32) are shrunk to that spread first: the answer is then a feasible
+        point near the projection. The derivative is that of the projection (a generalized one where it has a kink),
+        in both modes. NaN stays NaN. Each of some 10 to 50 steps solves a dense system of order 2n.
+
+        Source: Li, Sun and Toh, "On the efficient computation of a projector over the Birkhoff polytope" (2020),
+        for the dual and its Newton system; the scaling stages are our own.
+        """
+        x = as_floats(x)
+        xp = numerics.namespace(x)
+        large = math.sqrt(float(jnp.finfo(x.dtype).max))
+        z = _centered(xp.clip(x, -large, large))
+        fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient
+        loop = _loop if xp is np else jax.lax.while_loop
+        shrink = xp.maximum(1.0, xp.max(abs(fixed(z))) / (1e9 if jnp.finfo(x.dtype).bits >= 64 else 1e4))
+        z = z / shrink
+        state = loop(_unfinished, _newton, _first(fixed(z)))
+        # The last step is written so that its derivative is the projection's: Z moves with x, the duals by the
+        # linear system of the free entries.
+        z = state[0] + (z - fixed(z))
+        free = (fixed(z) > 0).astype(x.dtype)
+        excess = _sums(free * z) - 1
+        return xp.maximum(free * (z - _outer(xp.linalg.solve(_curvature(free, _ridge(x.dtype)), excess))), 0.0)
+
+    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
+        """Moves toward a random permutation matrix, by a log-uniform share from a thousandth to the whole way."""
+        x = as_floats(x)
+        if self.n == 1:
+            return moves.stacked(x, count)
+        xp = numerics.namespace(x)
+        order_key, size_key = jax.random.split(key)
+        order = jax.vmap(lambda k: jax.random.permutation(k, self.n))(jax.random.split(order_key, count))
+        order, size = moves.like(x, order, moves.step_size(size_key, (count, 1, 1)))
+        eye = xp.eye(self.n, dtype=x.dtype)
+        goal, other = eye[order], eye[xp.roll(order, 1, axis=-1)]  # x cannot be both
+        near = xp.max(abs(goal - x[None]), axis=(1, 2), keepdims=True) < 0.5
+        return x[None] + size * (xp.where(near, other, goal) - x[None])
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Half the width of the box around it."""
+        return np.full(self.shape, 0.5)
+
+    @property
+    def cardinality(self) -> int | None:
+        return 1 if self.n == 1 else None
+
+    def members(self) -> Iterator[np.ndarray]:
+        if self.n > 1:
+            yield from super().members()
+        yield self.start()
+
+
+class Permutation(Domain):
+    """Orders of n things as permutation matrices: entry (i, j) is 1 where place i holds thing j, so that
+    `x @ things` is the reordered list. It starts at the identity.
+
+    Args:
+        n: how many things there are.
+
+    Raises:
+        TypeError: if n is not a whole number.
+        ValueError: if n < 1.
+    """
+
+    discrete = True
+    convex = False
+
+    def __init__(self, n: int):
+        self.n = _order("Permutation", n)
+        self.shape = (self.n, self.n)
+
+    def __repr__(self) -> str:
+        return f"Permutation({self.n})"
+
+    def start(self) -> np.ndarray:
+        return np.eye(self.n)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Uniform."""
+        return jnp.eye(self.n)[jax.random.permutation(key, self.n)]
+
+    def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        tolerance, x = slack(x, tolerance), as_floats(x)
+        if x.shape != self.shape:
+            return False
+        xp = numerics.namespace(x)
+        hot = (x > 0.5).astype(x.dtype)
+        one_each = xp.all(xp.sum(hot, axis=0) == 1) & xp.all(xp.sum(hot, axis=1) == 1)
+        return one_each & xp.all(xp.isfinite(x) & (abs(x - hot) <= tolerance))
+
+    def project(self, x: Any) -> Any:
+        return self.round(x)
+
+    def round(self, x: Any) -> Any:
+        """The nearest member: the assignment with the largest sum of entries, in time n^3. Its derivative is zero.
+
+        Where several are nearest, JAX and NumPy may choose differently. NaN counts as the smallest entry.
+        """
+        x = as_floats(x)
+        if isinstance(x, jax.Array):
+            import optax
+
+            rows, columns = optax.assignment.hungarian_algorithm(-_finite(jax.lax.stop_gradient(x)))
+            return jnp.zeros_like(x).at[rows, columns].set(1.0)
+        from scipy.optimize import linear_sum_assignment
+
+        rounded = np.zeros_like(x)
+        rounded[linear_sum_assignment(_finite(x), maximize=True)] = 1.0
+        return rounded
+
+    def relax(self) -> Birkhoff:
+        """The doubly stochastic matrices."""
+        return Birkhoff(self.n)
+
+    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
+        """Half of the moves swap two rows; a quarter reverses a stretch of rows; a quarter moves one row elsewhere.
+
+        The two rows that swap, or between which the rest happens, are a uniform pair.
+        """
+        x = as_floats(x)
+        if self.n == 1:
+            return moves.stacked(x, count)
+        first_key, other_key, kind_key, side_key = jax.random.split(key, 4)
+        first = jax.random.randint(first_key, (count, 1), 0, self.n)
+        other = (first + jax.random.randint(other_key, (count, 1), 1, self.n)) % self.n
+        low, high = jnp.minimum(first, other), jnp.maximum(first, other)
+        place = jnp.arange(self.n)[None]
+        ends = (place == low) | (place == high)
+        between = (place >= low) & (place <= high)
+        swapped = jnp.where(ends, low + high - place, place)
+        reversed_ = jnp.where(between, low + high - place, place)
+        turn = jnp.where(jax.random.bernoulli(side_key, 0.5, (count, 1)), 1, -1)
+        inserted = jnp.where(between, low + (place - low + turn) % (high - low + 1), place)
+        kind = jax.random.uniform(kind_key, (count, 1))
+        order = jnp.where(kind < 0.5, swapped, jnp.where(kind < 0.75, reversed_, inserted))
+        return x[moves.like(x, order)[0]]
+
+    @property
+    def cardinality(self) -> int:
+        return math.factorial(self.n)
+
+    def members(self) -> Iterator[np.ndarray]:
+        for order in itertools.permutations(range(self.n)):
+            yield np.eye(self.n)[list(order)]
+
+
+def _finite(x: Any) -> Any:
+    """x without NaN and infinities, and without losing the order of the entries beside a huge one more than need be."""
+    xp = numerics.namespace(x)
+    finite = xp.isfinite(x)
+    span = 1 + 2 * x.shape[0] * xp.max(xp.where(finite, abs(x), 0.0))
+    span = xp.minimum(span, float(jnp.finfo(x.dtype).max) / (4 * x.shape[0]))
+    return xp.where(finite, xp.clip(xp.where(finite, x, 0.0), -span, span), xp.where(x == xp.inf, span, -span))
+
+
+# The dual of projecting X: find row and column numbers a, b such that max(Z, 0), Z = X - a - b, sums to one everywhere.
+# Z itself is the state, so that rounding is relative to the entries that matter and not to X.
+
+
+def _centered(x: Any) -> Any:
+    """The nearest matrix with unit row and column sums: it has the same projection."""
+    xp = numerics.namespace(x)
+    return x - xp.mean(x, axis=1, keepdims=True) - xp.mean(x, axis=0, keepdims=True) + xp.mean(x) + 1 / x.shape[0]
+
+
+def _sums(y: Any) -> Any:
+    xp = numerics.namespace(y)
+    return xp.concatenate([xp.sum(y, axis=1), xp.sum(y, axis=0)])
+
+
+def _outer(d: Any) -> Any:
+    n = d.shape[0] // 2
+    return d[:n, None] + d[None, n:]
+
+
+def _curvature(free: Any, ridge: Any) -> Any:
+    """The generalized Hessian of the dual; it is singular along the directions that do not move free entries."""
+    xp = numerics.namespace(free)
+    rows, columns = xp.diag(xp.sum(free, axis=1)), xp.diag(xp.sum(free, axis=0))
+    eye = xp.eye(2 * free.shape[0], dtype=free.dtype)
+    return xp.concatenate([xp.concatenate([rows, free], 1), xp.concatenate([free.T, columns], 1)]) + ridge * eye
+
+
+def _ridge(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) ** 0.75
+
+
+def _first(z: Any) -> tuple[Any, Any, Any, Any]:
+    """The state (Z, scale, error, steps): Z solves the problem of X / scale, the scale halves its way down to one."""
+    xp = numerics.namespace(z)
+    scale = 8.0 ** xp.ceil(xp.log(xp.maximum(1.0, xp.max(abs(z)) / 10)) / math.log(8))
+    z = z / scale
+    return z, scale, _error(z), xp.zeros((), np.int32)
+
+
+def _error(z: Any) -> Any:
+    xp = numerics.namespace(z)
+    return xp.max(abs(_sums(xp.maximum(z, 0.0)) - 1))
+
+
+def _unfinished(state: tuple[Any, Any, Any, Any]) -> Any:
+    z, scale, error, steps = state
+    enough = 100 * float(jnp.finfo(z.dtype).eps) * z.shape[0]
+    return ((scale > 1) | (error > enough)) & (steps < 500) & (error < np.inf)
+
+
+def _newton(state: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+    """One damped Newton step, or once nearly solved at this scale, the passage to the next."""
+    z, scale, error, steps = state
+    xp = numerics.namespace(z)
+    onward = (scale > 1) & (error < 0.1)
+    z, scale = xp.where(onward, 8 * z, z), xp.where(onward, scale / 8, scale)
+    y = xp.maximum(z, 0.0)
+    excess = _sums(y) - 1
+    ridge = xp.minimum(1e-3, 1e-2 * xp.max(abs(excess))) + _ridge(z.dtype)
+    d = xp.linalg.solve(_curvature((z > 0).astype(z.dtype), ridge), excess)
+    # Along d the dual is convex: of the step lengths 1, 1/2, ... the longest that does not climb again.
+    t = xp.asarray(0.5 ** np.arange(12), z.dtype)[:, None, None]
+    ahead = xp.maximum(z[None] - t * _outer(d)[None], 0.0)
+    slope = xp.sum(d) - xp.sum(ahead * _outer(d)[None], axis=(1, 2))
+    height = xp.sum(ahead**2, axis=(1, 2)) / 2 + t[:, 0, 0] * xp.sum(d)
+    noise = 10 * float(jnp.finfo(z.dtype).eps) * (1 + xp.sum(y**2))
+    fine = (slope <= 0.1 * abs(xp.sum(d * excess))) & (height <= xp.sum(y**2) / 2 + noise)
+    z = z - xp.where(xp.any(fine), t[xp.argmax(fine), 0, 0], t[-1, 0, 0]) * _outer(d)
+    return z, scale, _error(z), steps + 1
+
+
+def _loop(going: Callable[[Any], Any], step: Callable[[Any], Any], state: Any) -> Any:
+    while going(state):
+        state = step(state)
+    return state
+
+
+EXAMPLES = (Permutation(5), Permutation(1), Permutation(2), Birkhoff(4), Birkhoff(1), Birkhoff(2))

@@ -1,0 +1,247 @@
+"""k of n things, and the convex hull of such choices."""
+
+import itertools
+import math
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend import numerics
+from descend.domains import moves
+from descend.domains.domain import Domain, as_floats, as_shape, say_shape, slack
+
+
+def _counts(name: str, n: Any, k: Any) -> tuple[int, int]:
+    try:
+        n, k = operator.index(n), operator.index(k)
+    except TypeError:
+        raise TypeError(f"{name} takes whole numbers, got n={n!r}, k={k!r}") from None
+    if n < 1:
+        raise ValueError(f"{name} needs n of at least 1, got {n}")
+    if not 0 <= k <= n:
+        raise ValueError(f"{name} needs k between 0 and n={n}, got {k}")
+    return n, k
+
+
+class Hypersimplex(Domain):
+    """Points of [0, 1]^n with sum k: the convex hull of `Subset(n, k)`. It starts at k / n everywhere.
+
+    Args:
+        n: length of the last axis.
+        k: the sum along it, a whole number from 0 to n.
+        shape: leading axes: that many independent points.
+
+    Raises:
+        TypeError: if n or k is not a whole number.
+        ValueError: if n < 1, k < 0 or k > n.
+    """
+
+    def __init__(self, n: int, k: int, shape: Any = ()):
+        self.n, self.k = _counts(type(self).__name__, n, k)
+        self.points = as_shape(shape)
+        self.shape = (*self.points, self.n)
+
+    def __repr__(self) -> str:
+        return f"Hypersimplex({self.n}, k={self.k}{f', shape={say_shape(self.points)}' if self.points else ''})"
+
+    @property
+    def _single(self) -> bool:
+        return self.k in (0, self.n) or self.size == 0
+
+    def start(self) -> np.ndarray:
+        return np.full(self.shape, self.k / self.n)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """A projected Gaussian around the start whose spread is itself random: from the middle to the vertices."""
+        spread_key, normal_key = jax.random.split(key)
+        spread = jax.random.uniform(spread_key, (*self.points, 1), maxval=2.0)
+        return self.project(self.start() + spread * jax.random.normal(normal_key, self.shape))
+
+    def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        """Whether entries lie in [0, 1] and sum to k, to a tolerance relative to max(1, k) for the sum."""
+        tolerance, x = slack(x, tolerance), as_floats(x)
+        if x.shape != self.shape:
+            return False
+        xp = numerics.namespace(x)
+        inside = xp.all(xp.isfinite(x) & (x >= -tolerance) & (x <= 1 + tolerance))
+        return inside & xp.all(abs(xp.sum(x, axis=-1) - self.k) <= tolerance * max(1, self.k))
+
+    def project(self, x: Any) -> Any:
+        """The Euclidean projection clip(x - t, 0, 1), with the scalar t that makes the sum k.
+
+        t is bracketed by bisection to the last bit and then solved for exactly on the free entries, so the sum is off
+        by rounding alone. Linear in n a pass, after one sort. The derivative is that of the projection (a generalized
+        one where it has a kink), in both modes. NaN stays NaN.
+        """
+        x = as_floats(x)
+        xp = numerics.namespace(x)
+        fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient
+        if self._single:
+            return xp.where(xp.isnan(x), x, xp.full_like(x, self.k / self.n))
+        large = math.sqrt(float(jnp.finfo(x.dtype).max))
+        x = xp.clip(x, -large, large)
+        # t lies within one below the k-th largest entry: measured from there, no entry beyond 1 away matters, and
+        # neither huge nor infinite entries spoil the sum.
+        kth = xp.sort(fixed(x), axis=-1)[..., self.n - self.k][..., None]
+        z = xp.clip(x - kth, -1.0, 1.0)
+
+        def halve(_: Any, bracket: tuple[Any, Any]) -> tuple[Any, Any]:
+            low, high = bracket
+            middle = (low + high) / 2
+            more = xp.sum(xp.clip(fixed(z) - middle, 0.0, 1.0), axis=-1, keepdims=True) > self.k
+            return xp.where(more, middle, low), xp.where(more, high, middle)
+
+        passes = jnp.finfo(x.dtype).nmant + 3
+        bracket = (-xp.ones_like(kth), xp.zeros_like(kth))
+        if xp is np:
+            for i in range(passes):
+                bracket = halve(i, bracket)
+        else:
+            bracket = jax.lax.fori_loop(0, passes, halve, bracket)
+        z = z - (bracket[0] + bracket[1]) / 2
+        free = (z > 0) & (z < 1)
+        excess = xp.sum(xp.clip(z, 0.0, 1.0), axis=-1, keepdims=True) - self.k
+        return xp.clip(z - excess / xp.maximum(xp.sum(free, axis=-1, keepdims=True), 1), 0.0, 1.0)
+
+    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
+        """Half of the moves shift mass between two entries of one point, half are small Gaussians, projected.
+
+        Sizes are log-uniform from a thousandth of what is possible (of `scale`, for a Gaussian) to all of it. A
+        Gaussian that the projection undoes, as at a vertex, is replaced by a shift.
+        """
+        x = as_floats(x)
+        if self._single:
+            return moves.stacked(x, count)
+        xp = numerics.namespace(x)
+        row_key, give_key, take_key, size_key, normal_key, coin_key = jax.random.split(key, 6)
+        rows = self.size // self.n
+        shape = (count, rows, self.n)
+        row, give, take, size, normal, coin = moves.like(
+            x,
+            jax.random.randint(row_key, (count, 1, 1), 0, rows),
+            jax.random.uniform(give_key, shape),
+            jax.random.uniform(take_key, shape),
+            moves.step_size(size_key, (count, 1, 1)),
+            jax.random.normal(normal_key, shape),
+            jax.random.bernoulli(coin_key, 0.5, (count, 1, 1)),
+        )
+        old = xp.broadcast_to(xp.reshape(x, (1, rows, self.n)), shape)
+        places = xp.arange(self.n)[None, None]
+        dust = 1e-3 / self.n
+        giver = places == xp.argmax(xp.where(old > dust, give, -1.0), axis=-1, keepdims=True)
+        taker = places == xp.argmax(xp.where((old < 1 - dust) & ~giver, take, -1.0), axis=-1, keepdims=True)
+        most = xp.minimum(
+            xp.sum(xp.where(giver, old, 0.0), axis=-1, keepdims=True),
+            xp.sum(xp.where(taker, 1 - old, 0.0), axis=-1, keepdims=True),
+        )
+        amount = size * xp.maximum(most, 0.0)
+        sign = giver.astype(x.dtype) - taker.astype(x.dtype)
+        shifted = xp.where(xp.arange(rows)[None, :, None] == row, xp.clip(old - amount * sign, 0.0, 1.0), old)
+        jiggled = self.project((old + 0.5 * size * normal).reshape(count, *self.shape)).reshape(shape)
+        undone = xp.max(abs(jiggled - old), axis=(1, 2), keepdims=True) <= 1e-3 * size
+        return xp.where(coin | undone, shifted, jiggled).reshape(count, *self.shape)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Half the width of the box around it."""
+        return np.full(self.shape, 0.5)
+
+    @property
+    def cardinality(self) -> int | None:
+        return 1 if self._single else None
+
+    def members(self) -> Iterator[np.ndarray]:
+        if not self._single:
+            yield from super().members()
+        yield self.start()
+
+
+class Subset(Domain):
+    """k of n things: vectors of n zeros and ones, k of them ones. It starts at the first k.
+
+    Args:
+        n: how many things there are.
+        k: how many are taken, from 0 to n.
+
+    Raises:
+        TypeError: if n or k is not a whole number.
+        ValueError: if n < 1, k < 0 or k > n.
+    """
+
+    discrete = True
+    convex = False
+
+    def __init__(self, n: int, k: int):
+        self.n, self.k = _counts("Subset", n, k)
+        self.shape = (self.n,)
+
+    def __repr__(self) -> str:
+        return f"Subset({self.n}, k={self.k})"
+
+    def start(self) -> np.ndarray:
+        return (np.arange(self.n) < self.k).astype(np.float64)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Uniform."""
+        return (jax.random.permutation(key, self.n) < self.k).astype(jnp.result_type(float))
+
+    def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        tolerance, x = slack(x, tolerance), as_floats(x)
+        if x.shape != self.shape:
+            return False
+        xp = numerics.namespace(x)
+        return xp.all(xp.isfinite(x) & (abs(x - self.round(x)) <= tolerance))
+
+    def project(self, x: Any) -> Any:
+        return self.round(x)
+
+    def round(self, x: Any) -> Any:
+        """The nearest member: the k largest entries, the first of equal ones; NaN counts as smallest."""
+        x = as_floats(x)
+        xp = numerics.namespace(x)
+        order = xp.argsort(-xp.where(xp.isnan(x), -xp.inf, x), stable=True)
+        return (xp.argsort(order) < self.k).astype(x.dtype)
+
+    def relax(self) -> Hypersimplex:
+        """The hypersimplex."""
+        return Hypersimplex(self.n, self.k)
+
+    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
+        """One comes in for one that goes out, all such swaps equally likely."""
+        x = as_floats(x)
+        if self.cardinality == 1:
+            return moves.stacked(x, count)
+        xp = numerics.namespace(x)
+        (score,) = moves.like(x, jax.random.uniform(key, (2, count, self.n)))
+        inside = moves.stacked(x > 0.5, count)
+        places = xp.arange(self.n)[None]
+        out = places == xp.argmax(xp.where(inside, score[0], -1.0), axis=-1, keepdims=True)
+        come = places == xp.argmax(xp.where(inside, -1.0, score[1]), axis=-1, keepdims=True)
+        return ((inside & ~out) | come).astype(x.dtype)
+
+    @property
+    def cardinality(self) -> int:
+        return math.comb(self.n, self.k)
+
+    def members(self) -> Iterator[np.ndarray]:
+        for taken in itertools.combinations(range(self.n), self.k):
+            member = np.zeros(self.n)
+            member[list(taken)] = 1.0
+            yield member
+
+
+EXAMPLES = (
+    Subset(7, 3),
+    Subset(4, 0),
+    Subset(4, 4),
+    Subset(1, 1),
+    Subset(2, 1),
+    Hypersimplex(6, 2),
+    Hypersimplex(4, 3, shape=(2, 2)),
+    Hypersimplex(3, 0),
+    Hypersimplex(3, 3),
+)

@@ -1,0 +1,178 @@
+"""A traceable problem as functions of one flat vector, with what they cost: for checks that are made in NumPy."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.problem import Problem
+
+BLOCK = 16  # points or rows in one compiled call: one compilation serves any number of them
+
+
+class Flat:
+    """Loss and constraints of a traceable problem, with their true derivatives, on NumPy float64 vectors.
+
+    A vector has the order of `Problem.domain.ravel`; constraint values are concatenated in the order they were stated.
+    A route is ignored. Random functions draw from key 0; data in batches is averaged over all rows.
+
+    Args:
+        problem: a problem whose functions can be traced.
+
+    Attributes:
+        evaluations: units spent so far; a gradient counts 3, a Hessian-vector product 6.
+        scale: of the variables, shape (n,).
+        lower, upper, unit: bounds and scale of the constraint values, each of shape (m,).
+        dtype: the precision in which JAX evaluates.
+    """
+
+    def __init__(self, problem: Problem):
+        self.problem = problem if problem.route is None else problem.via(None)
+        self.evaluations = 0
+        self.size = problem.domain.size
+        self.scale = np.broadcast_to(problem.domain.scale, (self.size,)).astype(np.float64)
+        like = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), problem.domain.start()
+        )
+        shapes = jax.eval_shape(lambda x: self.problem.evaluate(x), like)
+        self.dtype = np.dtype(min((a.dtype for a in jax.tree.leaves((like, shapes))), key=lambda d: jnp.finfo(d).bits))
+        self.shapes = [
+            np.broadcast_shapes(value.shape, c.lower.shape, c.upper.shape)
+            for c, value in zip(problem.subject_to, shapes.constraints, strict=True)
+        ]
+        self.value_shapes = [value.shape for value in shapes.constraints]
+        stated = list(zip(problem.subject_to, self.shapes, strict=True))
+        self.lower = _join([np.broadcast_to(c.lower, shape) for c, shape in stated])
+        self.upper = _join([np.broadcast_to(c.upper, shape) for c, shape in stated])
+        self.unit = _join([np.broadcast_to(c.scale, shape) for c, shape in stated])
+
+    @property
+    def constraints(self) -> int:
+        """The number of constraint values."""
+        return len(self.lower)
+
+    def vector(self, x: Any) -> np.ndarray:
+        """A point of the domain as a vector, rounded to `dtype`, because that is what JAX sees."""
+        flat = self.problem.domain.ravel(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x))
+        return self.round(flat)
+
+    def round(self, vector: np.ndarray) -> np.ndarray:
+        """The vector as JAX sees it."""
+        return np.asarray(vector, self._float).astype(np.float64)
+
+    def tree(self, vector: np.ndarray) -> Any:
+        """The inverse of `vector`."""
+        return self.problem.domain.unravel(np.asarray(vector, np.float64))
+
+    def project(self, vector: np.ndarray) -> np.ndarray:
+        """The nearest point of the domain."""
+        return np.asarray(self.problem.domain.ravel(self.problem.domain.project(self.tree(vector))), np.float64)
+
+    def residual(self, values: np.ndarray) -> np.ndarray:
+        """Signed distance of constraint values, shape (..., m), from their intervals, in units of their scales."""
+        return (values - np.clip(values, self.lower, self.upper)) / self.unit
+
+    def violation(self, values: np.ndarray) -> np.ndarray:
+        """The largest |residual| over the last axis; infinite where a value is not finite."""
+        size = abs(self.residual(values))
+        return np.max(np.where(np.isfinite(size), size, np.inf), axis=-1, initial=0.0)
+
+    def values(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss, shape (k,), and constraint values, shape (k, m), at points of shape (k, n)."""
+        program = self._compiled("values", lambda both: lambda points: jax.lax.map(both, points))
+        self.evaluations += len(points)
+        blocks = [program(block) for block in self._blocks(points)]
+        loss, constraints = (np.concatenate(column)[: len(points)] for column in zip(*blocks, strict=True))
+        return loss, constraints
+
+    def gradient(self, vector: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Loss, constraint values of shape (m,), and the gradient of the loss, shape (n,)."""
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda v: jax.value_and_grad(both, has_aux=True)(v)
+
+        (loss, constraints), gradient = self._compiled("gradient", build)(vector)
+        self.evaluations += 3
+        return float(loss), constraints, gradient
+
+    def rows(self, vector: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """Gradients of the chosen constraint values, shape (len(indices), n)."""
+        if len(indices) == 0:
+            return np.zeros((0, self.size))
+        self.evaluations += 3 * len(indices)
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            def pull(v: jax.Array, which: jax.Array) -> jax.Array:
+                value, back = jax.vjp(lambda v: both(v)[1], v)
+                return jax.vmap(lambda i: back(jax.nn.one_hot(i, len(value), dtype=value.dtype))[0])(which)
+
+            return pull
+
+        program = self._compiled("rows", build)
+        padded = np.resize(indices, -(-len(indices) // BLOCK) * BLOCK)
+        blocks = [program(vector, padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)]
+        return np.concatenate(blocks)[: len(indices)]
+
+    def curve(self, vector: np.ndarray, weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Hessian of loss + weights . constraints, times each direction: shape (k, n) for directions of shape (k, n).
+
+        Reverse over reverse, because functions with a custom reverse rule have no forward one.
+        """
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            def product(v: jax.Array, weights: jax.Array, directions: jax.Array) -> jax.Array:
+                def slope(v: jax.Array) -> jax.Array:
+                    loss, constraints = both(v)
+                    return loss + jnp.vdot(weights, constraints)
+
+                _, back = jax.vjp(jax.grad(slope), v)
+                return jax.vmap(lambda d: back(d)[0])(directions)
+
+            return product
+
+        if len(directions) == 0:
+            return np.zeros((0, self.size))
+        program = self._compiled("curve", build)
+        self.evaluations += 6 * len(directions)
+        return np.concatenate([program(vector, weights, b) for b in self._blocks(directions)])[: len(directions)]
+
+    @property
+    def _float(self) -> np.dtype:
+        return np.dtype(jnp.result_type(float))
+
+    def _blocks(self, points: np.ndarray) -> list[np.ndarray]:
+        size = 1 if len(points) == 1 else BLOCK
+        padded = np.resize(points, (-(-len(points) // size) * size, self.size))
+        return [padded[i : i + size] for i in range(0, len(padded), size)]
+
+    def _compiled(self, name: str, build: Callable[..., Any]) -> Callable[..., Any]:
+        """A program of float arrays in, NumPy float64 out, compiled once for the problem."""
+        problem, shapes = self.problem, self.shapes
+
+        def make() -> Any:
+            def run(inputs: Any, *arguments: Any) -> Any:
+                def both(v: jax.Array) -> tuple[jax.Array, jax.Array]:
+                    loss, constraints = problem.bind(inputs).evaluate(problem.domain.unravel(v))
+                    spread = [
+                        jnp.ravel(jnp.broadcast_to(c, s)).astype(v.dtype)
+                        for c, s in zip(constraints, shapes, strict=True)
+                    ]
+                    return loss.astype(v.dtype), jnp.concatenate([jnp.zeros(0, v.dtype), *spread])
+
+                return build(both)(*arguments)
+
+            return jax.jit(run)
+
+        program = problem.compiled(("flat", name), make)
+
+        def call(*arguments: np.ndarray) -> Any:
+            cast = [a if a.dtype.kind == "i" else np.asarray(a, self._float) for a in arguments]
+            return jax.tree.map(lambda a: np.asarray(a, np.float64), program(problem.inputs, *cast))
+
+        return call
+
+
+def _join(pieces: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *(np.ravel(p) for p in pieces)])

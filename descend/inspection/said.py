@@ -1,0 +1,184 @@
+"""What the measurements of a derivative say, in findings."""
+
+from typing import Any
+
+import numpy as np
+
+from descend.findings import Finding
+from descend.inspection import black_box, finite, noise, smoothing, unread
+from descend.inspection.breaks import Break, is_level
+from descend.inspection.lines import Sweep
+from descend.inspection.stated import where
+from descend.inspection.subject import Subject
+from descend.program import compat
+from descend.program.candidates import Candidate, Role
+from descend.program.source import function_place
+
+AGREES = 0.05
+"""How far, as a share, a finite difference may be from the derivative at the smallest step."""
+
+
+def _smooth(sigma: float) -> str:
+    return f"descend.routes.smooth(sigma={sigma:.3g})"
+
+
+def _unit(subject: Subject) -> float:
+    return float(np.median(subject.scale))
+
+
+def _with(subject: Subject, role: Role, output: int | None = None) -> list[Candidate]:
+    return [c for c in subject.candidates if c.role is role and (output is None or output in c.outputs)]
+
+
+def once(findings: list[Finding]) -> list[Finding]:
+    """Without repetitions of a word at a place."""
+    seen: dict[Any, Finding] = {}
+    for finding in findings:
+        seen.setdefault((finding.what, finding.place()), finding)
+    return list(seen.values())
+
+
+def from_values(subject: Subject) -> list[Finding]:
+    """About a function that only gives values."""
+    seen = black_box.probe(subject)
+    if seen is None:
+        return []
+    here = where(function_place(subject.problem.objective), subject.problem)
+    found = []
+    if seen.deviation > 0:
+        found.append(
+            Finding(
+                "stochastic", here, {"how": "probed", "deviation": seen.deviation, "changes from": f"{seen.cause} to {seen.cause}"}
+            )
+        )
+    if seen.flat:
+        evidence = {"how": "probed", "steps without change": black_box.STEPS[0], "steps with change": black_box.STEPS[1]}
+        found.append(Finding("flat", here, evidence, _smooth(black_box.STEPS[1] * _unit(subject))))
+    if seen.bad is not None:
+        evidence = {"how": "probed", "what": "value", "at": "inside", "x": seen.bad[:8].tolist()}
+        found.append(Finding("non-finite", here, evidence))
+    return found
+
+
+def on_host(subject: Subject) -> list[Finding]:
+    """About calls out of JAX."""
+    return [
+        Finding(
+            "black-box", where(c.place, subject.problem), {"how": "static", "primitive": c.primitive},
+            "descend.routes.black_box()",
+        )
+        for c in _with(subject, Role.CALLS_HOST)
+    ]  # fmt: skip
+
+
+def on_state(subject: Subject) -> list[Finding]:
+    """About values that change from call to call."""
+    state = subject.attempt(lambda: noise.hidden_state(subject))
+    if state is None:
+        return []
+    evidence = {"how": "probed", "deviation": state[1], "changes from": "call to call"}
+    return [Finding("stochastic", where(state[0], subject.problem), evidence)]
+
+
+def on_noise(subject: Subject, swept: Sweep, count: int) -> list[Finding]:
+    """About values that change with the key."""
+    if not subject.problem.random:
+        return []
+    seen = subject.attempt(lambda: noise.over_keys(subject, swept, count))
+    if seen is None:
+        return []
+    evidence = {
+        "how": "static and probed", "deviation": seen.deviation, "changes from": "key to key",
+        "derivative passes": seen.passes, "mean slope": seen.slope, "slope of the mean": seen.slope_of_mean,
+        "standard error": seen.error,
+    }  # fmt: skip
+    cure = _smooth(0.1 * _unit(subject)) if seen.passes is False else ""
+    draws = {c.place for c in _with(subject, Role.DRAWS, 0)} or {None}
+    return [
+        Finding("stochastic", where(place, subject.problem), evidence, cure)
+        for place in sorted(draws, key=lambda p: p or ("", 0))
+    ]
+
+
+def on_numbers(subject: Subject, swept: Sweep, thorough: bool) -> list[Finding]:
+    """About values and derivatives that are not finite."""
+    met = finite.bad_point(subject, swept, thorough)
+    if met is None:
+        return []
+    point, what, center = met
+    line = subject.attempt(lambda: finite.blame(subject, point, what))
+    box = subject.domain.box
+    edge = box is not None and bool(np.any((point <= box[0]) | (point >= box[1])))
+    at = "the start" if center else "a bound" if edge else "inside"
+    evidence = {"how": "probed", "what": what, "at": at, "x": point[:8].tolist()}
+    return [Finding("non-finite", where(line, subject.problem), evidence)]
+
+
+def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: bool) -> list[Finding]:
+    """About lines that break the derivative, with the noise through which a gradient is seen again."""
+    seen = None
+    of_loss = [b.word for b in broken if subject.outputs[b.output] is None]
+    still = bool(np.all(np.nan_to_num(swept.slopes[..., 0]) == 0)) and swept.range[0, 0] == 0 and not of_loss
+    depends = subject.program is not None and compat.uses(subject.program, 0)
+    if {"flat", "jumps"} & set(of_loss) or (still and depends):
+        seen = subject.attempt(lambda: smoothing.smoothed(subject, 256 if thorough else 48))
+    sigma = 0.03 * _unit(subject)
+    found = []
+    if seen is not None:
+        sigma = seen.sigma or 0.1 * _unit(subject)
+        if seen.sigma is None and (thorough or still):
+            evidence = {"how": "probed", "z at sigma": {f"{s:g}": z for s, z in seen.z.items()}}
+            found.append(Finding("uninformative", where(None, subject.problem), evidence))
+    for b in broken:
+        name = subject.outputs[b.output]
+        evidence = {"how": "static and probed", "gap": b.gap, "slope gap": b.slope_gap}
+        evidence["primitive"] = subject.candidates[b.group.members[0]].primitive
+        if name is not None:
+            evidence["constraint"] = name
+        useless = b.word != "kinked" and seen is not None and seen.sigma is None and name is None
+        found.append(Finding(b.word, where(b.group.place, subject.problem), evidence, "" if useless else _smooth(sigma)))
+    return found
+
+
+def on_unread(subject: Subject, swept: Sweep, broken: list[Break]) -> list[Finding]:
+    """About operations that the reader does not know, and those that are told not to pass a derivative."""
+    found = []
+    unknown = _with(subject, Role.UNREAD)
+    if unknown:
+        marked = [i for i, c in enumerate(subject.candidates) if c.role is not Role.UNREAD]
+        explained = swept.changes(marked) if marked else np.zeros(swept.gaps.shape[:2], bool)
+        blind = subject.attempt(lambda: unread.find(subject, swept, explained))
+        for candidate in unknown:
+            here = where(candidate.place, subject.problem)
+            found.append(Finding("unread", here, {"how": "static", "primitive": candidate.primitive}))
+            if blind is not None:
+                evidence = {"how": "probed", "gap": blind.gap, "slope gap": blind.slope_gap}
+                found.append(Finding(blind.word, here, evidence, _smooth(0.1 * _unit(subject))))
+    stops = _with(subject, Role.STOPS, 0)
+    apart, level = disagreement(swept)
+    if stops and not broken and apart > 0.5 and not level:
+        for candidate in stops:
+            evidence = {"how": "static and probed", "primitive": candidate.primitive}
+            found.append(Finding("flat", where(candidate.place, subject.problem), evidence, _smooth(0.1 * _unit(subject))))
+    return found
+
+
+def on_agreement(subject: Subject, swept: Sweep) -> list[Finding]:
+    """`smooth`, where automatic differentiation agrees with finite differences."""
+    apart, _ = disagreement(swept)
+    if apart > 0.5:
+        return []
+    short, long = (np.nanmax(_gap(swept, rank)) for rank in (0, 1))
+    evidence = {"how": "probed", "disagreement at the smallest step": float(short), "at a larger step": float(long)}
+    return [Finding("smooth", where(None, subject.problem), evidence)]
+
+
+def _gap(swept: Sweep, rank: int) -> np.ndarray:
+    """For each line, the objective's gap over its shortest interval (rank 0) or the next: 0 where not finite."""
+    order = np.argsort(np.diff(swept.t), axis=1)[:, rank : rank + 1]
+    return np.nan_to_num(np.take_along_axis(swept.gaps[..., 0], order, 1)[:, 0])
+
+
+def disagreement(swept: Sweep) -> tuple[float, bool]:
+    """The share of lines on which the derivative is not the finite difference; whether the value does not move there."""
+    return float((_gap(swept, 0) > AGREES).mean()), is_level(swept, 0) and not np.any(swept.slopes[..., 0] == 0)

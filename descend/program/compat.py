@@ -1,0 +1,87 @@
+"""Everything about jaxprs that differs between the versions of JAX that are supported (0.10 to 0.12)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+CALLS = frozenset(
+    "jit pjit closed_call core_call call eval_jaxpr remat2 checkpoint custom_jvp_call custom_vjp_call"
+    " custom_vjp_call_jaxpr custom_lin run_state".split()
+)
+CALLBACKS = frozenset({"pure_callback", "io_callback", "python_callback"})
+
+
+class Program(NamedTuple):
+    """A jaxpr with the values of its constants."""
+
+    jaxpr: Any
+    consts: tuple[Any, ...]
+
+
+def trace(function: Callable[..., Any], *args: Any) -> Program:
+    """The program of `function` at arguments of these shapes, without the equations that no output needs."""
+    return drop_unused(opened(jax.make_jaxpr(function)(*args)))
+
+
+def opened(jaxpr: Any) -> Program:
+    """A closed or open jaxpr (newer versions of JAX have one class for both) with its constants."""
+    return Program(getattr(jaxpr, "jaxpr", jaxpr), tuple(getattr(jaxpr, "consts", ()) or ()))
+
+
+def drop_unused(program: Program) -> Program:
+    """The program without dead code; the program itself where this version of JAX has no tool for that."""
+    try:
+        from jax.interpreters.partial_eval import dce_jaxpr
+    except ImportError:
+        return program
+    jaxpr, _ = dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars), instantiate=True)
+    return Program(jaxpr, program.consts) if len(jaxpr.constvars) == len(program.consts) else program
+
+
+def is_jaxpr(value: Any) -> bool:
+    """Whether a parameter of an equation is a jaxpr, open or closed."""
+    return hasattr(value, "eqns")
+
+
+def inner(eqn: Any) -> Iterator[tuple[str, int, Program]]:
+    """The jaxprs inside an equation: the parameter's name, the index within a tuple parameter, and the program."""
+    for name, value in eqn.params.items():
+        for index, each in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
+            if is_jaxpr(each):
+                yield name, index, opened(each)
+
+
+def callee(eqn: Any) -> Program | None:
+    """The program that a call (`jit`, `remat`, a function with a custom rule) runs, or None for other equations."""
+    if eqn.primitive.name not in CALLS:
+        return None
+    for _, _, program in inner(eqn):
+        if len(program.jaxpr.invars) == len(eqn.invars):
+            return program
+    return None
+
+
+def scan_sizes(eqn: Any) -> tuple[int, int]:
+    """How many of a scan's operands are constants, and how many are carried."""
+    if "num_consts" in eqn.params:
+        return eqn.params["num_consts"], eqn.params["num_carry"]
+    consts, carry, _ = eqn.params["ft_in"].unpack()
+    return len(consts), len(carry)
+
+
+def is_literal(atom: Any) -> bool:
+    """Whether an operand is a literal rather than a variable."""
+    return hasattr(atom, "val")
+
+
+def bind(eqn: Any, values: Sequence[Any]) -> list[Any]:
+    """What the equation computes from these operands."""
+    out = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def uses(program: Program, index: int) -> bool:
+    """Whether any equation that an output needs reads this input."""
+    var = program.jaxpr.invars[index]
+    return any(v is var for eqn in program.jaxpr.eqns for v in eqn.invars) or var in program.jaxpr.outvars

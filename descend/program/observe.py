@@ -1,0 +1,179 @@
+"""Which way a program went: a fingerprint of each chosen equation's discrete state, computed along with the outputs.
+
+Two inputs whose fingerprints at an equation differ lie on different sides of it: another branch, another rounded
+number, another largest element. The fingerprints are ordinary outputs, so that the whole works under `jit` and `vmap`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.program import compat, tables
+from descend.program.candidates import Candidate, Role, Site
+
+Marks = dict[Site, Any]
+
+
+def fingerprints(program: compat.Program, chosen: Sequence[Candidate]) -> Callable[..., Any]:
+    """A function of the program's inputs that returns one uint32 for each candidate, stacked; 0 where it has no state."""
+    sites = {c.site for c in chosen if c.role in (Role.KILLS, Role.BRANCHES, Role.KINKS)}
+
+    def observed(*args: Any) -> Any:
+        marks: Marks = {}
+        _run(program, jax.lax.stop_gradient(args), (), frozenset(sites), marks)
+        return jnp.stack([jnp.asarray(marks.get(c.site, 0), jnp.uint32) for c in chosen])
+
+    return observed
+
+
+def _run(program: compat.Program, args: Sequence[Any], at: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+    """Evaluates the program equation by equation, and enters in `marks` the fingerprints of `sites`."""
+    env: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.consts, strict=True))
+    env.update(zip(program.jaxpr.invars, args, strict=True))
+    look = lambda atom: atom.val if compat.is_literal(atom) else env[atom]  # noqa: E731
+    for index, eqn in enumerate(program.jaxpr.eqns):
+        site = (*at, index)
+        within = frozenset(s for s in sites if s[: len(site)] == site)
+        ins = [look(v) for v in eqn.invars]
+        if within:
+            outs = _enter(eqn, ins, site, within, marks)
+        else:
+            outs = compat.bind(eqn, ins)
+        env.update(zip(eqn.outvars, outs, strict=True))
+    return [look(v) for v in program.jaxpr.outvars]
+
+
+def _enter(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+    name = eqn.primitive.name
+    program = compat.callee(eqn)
+    if name == "scan":
+        return _scan(eqn, ins, site, sites, marks)
+    if name == "while":
+        return _loop(eqn, ins, site, sites, marks)
+    if name == "cond":
+        return _branch(eqn, ins, site, sites, marks)
+    if program is not None:
+        return _run(program, ins, (*site, 0), sites, marks)
+    outs = compat.bind(eqn, ins)
+    if site in sites:
+        marks[site] = _state(eqn, ins, outs)
+    return outs
+
+
+def _scan(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+    (_, _, body), *_ = compat.inner(eqn)
+    a, b = compat.scan_sizes(eqn)
+
+    def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], tuple[list[Any], Marks]]:
+        seen: Marks = {}
+        outs = _run(body, [*ins[:a], *carry, *xs], (*site, 0), sites, seen)
+        return outs[:b], (outs[b:], seen)
+
+    settings = {name: eqn.params[name] for name in ("length", "reverse")}
+    carry, (ys, seen) = jax.lax.scan(step, ins[a : a + b], ins[a + b :], **settings)
+    marks.update({where: _digest(each) for where, each in seen.items()})
+    return [*carry, *ys]
+
+
+def _loop(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+    test, body = (compat.opened(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
+    a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+    every = sorted(sites - {site})
+
+    def go_on(state: tuple[list[Any], Any, Marks]) -> Any:
+        return _run(test, [*ins[:a], *state[0]], (*site, 0), frozenset(), {})[0]
+
+    def step(state: tuple[list[Any], Any, Marks]) -> tuple[list[Any], Any, Marks]:
+        carry, count, sums = state
+        seen: Marks = {}
+        outs = _run(body, [*ins[a : a + b], *carry], (*site, 1), sites, seen)
+        return outs, count + 1, {w: sums[w] * np.uint32(31) + jnp.asarray(seen.get(w, 0), jnp.uint32) for w in every}
+
+    state = (ins[a + b :], jnp.uint32(0), {where: jnp.uint32(0) for where in every})
+    outs, count, sums = jax.lax.while_loop(go_on, step, state)
+    # What decides inside the test shows in the number of rounds.
+    marks.update({where: sums[where] * np.uint32(31) + count for where in every})
+    if site in sites:
+        marks[site] = count
+    return outs
+
+
+def _branch(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+    every = sorted(sites - {site})
+
+    def side(number: int, program: compat.Program) -> Callable[..., Any]:
+        def run(*args: Any) -> tuple[list[Any], Marks]:
+            seen: Marks = {}
+            outs = _run(program, args, (*site, number), sites, seen)
+            return outs, {where: jnp.asarray(seen.get(where, 0), jnp.uint32) for where in every}
+
+        return run
+
+    sides = [side(number, program) for number, (_, _, program) in enumerate(compat.inner(eqn))]
+    outs, seen = jax.lax.switch(ins[0], sides, *ins[1:])
+    marks.update(seen)
+    if site in sites:
+        marks[site] = _digest(ins[0])
+    return outs
+
+
+def _state(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
+    """The fingerprint of an equation that is neither a call, a branch nor a loop."""
+    name = eqn.primitive.name
+    discrete = [out for out in outs if not jnp.issubdtype(jnp.result_type(out), jnp.inexact)]
+    if name == "select_n":
+        return _digest(ins[0])
+    if name == "sort":
+        dimension = eqn.params["dimension"]
+        order = jax.lax.broadcasted_iota(np.int32, jnp.shape(ins[0]), dimension)
+        keys = eqn.params.get("num_keys", 1)
+        return _digest(jax.lax.sort([*ins[:keys], order], dimension=dimension, num_keys=keys)[-1])
+    if name == "rem":
+        return _digest(jnp.round((ins[0] - outs[0]) / ins[1]))
+    if discrete:
+        return _digests(discrete)
+    if name in tables.ROUNDING:
+        return _digests(outs)
+    if name in tables.LOOKUPS:
+        return _digests([a for a in ins if not jnp.issubdtype(jnp.result_type(a), jnp.inexact)])
+    return _slopes(eqn, ins, outs)
+
+
+def _slopes(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
+    """A piecewise linear equation is known by its derivative, here against fixed irregular weights."""
+    moving = [i for i, a in enumerate(ins) if jnp.issubdtype(jnp.result_type(a), jnp.floating)]
+
+    def run(*floats: Any) -> list[Any]:
+        return compat.bind(eqn, [floats[moving.index(i)] if i in moving else a for i, a in enumerate(ins)])
+
+    _, pull = jax.vjp(run, *(jnp.asarray(ins[i]) for i in moving))
+    weights = [jnp.asarray(np.cos(np.arange(out.size) + 1.0), out.dtype).reshape(out.shape) for out in outs]
+    return _digests(pull(weights))
+
+
+def _digests(arrays: Sequence[Any]) -> Any:
+    total = jnp.uint32(0)
+    for array in arrays:
+        total = total * np.uint32(31) + _digest(array)
+    return total
+
+
+def _digest(array: Any) -> Any:
+    """An array as one uint32 that differs, nearly surely, for different arrays."""
+    array = jnp.asarray(array)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        return _digests([array.real, array.imag])
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        # Zero is made of one sign; a double becomes two words.
+        wide = jax.lax.bitcast_convert_type((array + 0.0).astype(jnp.promote_types(array.dtype, np.float32)), jnp.uint32)
+    else:
+        wide = array.astype(jnp.uint32)
+    flat = wide.reshape(-1)
+    place = jnp.arange(flat.size, dtype=jnp.uint32)
+    # A multiplicative hash of (place, value): odd constants of Knuth (TAOCP 3, section 6.4) and of xxHash.
+    mixed = (flat + np.uint32(1)) * np.uint32(2654435761) ^ (place + np.uint32(1)) * np.uint32(2246822519)
+    mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(3266489917)
+    return jnp.sum(mixed ^ (mixed >> np.uint32(13)), dtype=jnp.uint32)

@@ -1,0 +1,47 @@
+"""Report: a solution for people (terminal, one self-contained HTML page) and for programs (JSON, npz)."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from descend.report.record import load, record
+from descend.solution import Solution
+
+__all__ = ["load", "record", "report", "save"]
+
+
+def report(solution: Solution, path: str | Path) -> None:
+    """Writes one self-contained HTML page about a solution: no script, no network, light and dark.
+
+    Args:
+        solution: the answer.
+        path: where to write the page, such as "out.html".
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    from descend.report import files, page
+
+    files.write_text(path, page.page(solution))
+
+
+def save(solution: Solution, folder: str | Path) -> None:
+    """Writes `solution.json`, `solution.npz` and `report.html` into the folder (made if missing), each atomically.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    from descend.report.record import write
+
+    write(solution, folder)
+    report(solution, Path(folder) / "report.html")
+
+
+class _Callable(ModuleType):
+    """This room and its main verb share a name, and importing a submodule binds `descend.report` to the room."""
+
+    def __call__(self, solution: Solution, path: str | Path) -> None:
+        report(solution, path)
+
+
+sys.modules[__name__].__class__ = _Callable

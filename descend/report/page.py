@@ -1,0 +1,133 @@
+"""One self-contained HTML page about a solution: no script, no network, and nothing unescaped."""
+
+import importlib.resources
+from html import escape
+from importlib import metadata
+
+from descend.findings import Finding
+from descend.report.plots import Plot, plots
+from descend.solution import Solution, sections
+from descend.solution.summary import facts, said
+
+
+def page(solution: Solution) -> str:
+    """The page as text."""
+    blocks = _blocks(solution)
+    links = "".join(f'<a href="#{_anchor(title)}">{escape(title)}</a>' for title, _ in blocks)
+    body = "".join(
+        f'<section aria-labelledby="{_anchor(title)}"><h2 id="{_anchor(title)}">{escape(title)}</h2>{inner}</section>\n'
+        for title, inner in blocks
+    )
+    title = solution.problem.splitlines()[0] if solution.problem else "a problem"
+    style = importlib.resources.files("descend.report").joinpath("style.css").read_text()
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}: {escape(solution.status)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{_header(solution, title)}
+<nav aria-label="Contents">{links}</nav>
+{body}<footer>Written by descend {escape(_version("descend"))}.</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _header(solution: Solution, title: str) -> str:
+    mood = "bad" if not solution.usable else "good" if solution.status in ("optimal", "local") else "fair"
+    cards = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts(solution))
+    message = f"<p>{escape(solution.message)}</p>" if solution.message else ""
+    return f"""<header>
+<h1>{escape(title)}</h1>
+<span class="status {mood}">{escape(solution.status)}</span>
+<p>{escape(solution.status.meaning.capitalize())}.</p>
+{message}
+<dl class="facts">{cards}</dl>
+</header>"""
+
+
+def _blocks(solution: Solution) -> list[tuple[str, str]]:
+    """Headings and what stands under them, in order."""
+    written = {section.heading: section for section in sections(solution, full=True)}
+    drawn = [(plot.title, _figure(plot)) for plot in plots(solution)]
+    found: list[tuple[str, str]] = []
+    for heading, section in written.items():
+        if heading == "What to distrust":
+            found.insert(0, (heading, f'<div class="doubts">{_list(section.lines)}</div>'))
+            continue
+        if heading == "What was found":
+            found += [*drawn, (heading, "".join(_finding(solution, each) for each in solution.findings))]
+            drawn = []
+            continue
+        if heading == "What was done":
+            found += drawn
+            drawn = []
+        lines = f"<pre>{escape(chr(10).join(section.lines))}</pre>" if heading == "Why it failed" else ""
+        found.append((heading, _table(section.table, heading == "Comparison") + (lines or _list(section.lines))))
+    found += drawn
+    if solution.problem:
+        found.append(("The problem", f"<pre>{escape(solution.problem)}</pre>"))
+    return [*found, ("How to reproduce it", _reproduce(solution))] if solution.settings else found
+
+
+def _figure(plot: Plot) -> str:
+    return f'<figure><figcaption>{escape(plot.caption)}</figcaption><div tabindex="0">{plot.svg}</div></figure>'
+
+
+def _finding(solution: Solution, finding: Finding) -> str:
+    source = solution.source.get(finding.where.get("file", ""), {}).get(finding.where.get("line", 0), "").strip()
+    evidence = "".join(
+        f"<dt>{escape(str(name))}</dt><dd>{escape(said(value))}</dd>" for name, value in finding.evidence.items()
+    )
+    cure = f"<p>Cure: <code>{escape(finding.cure)}</code></p>" if finding.cure else ""
+    code = f"<pre>{escape(source)}</pre>" if source else ""
+    head = f"<h3>{escape(finding.what)} <code>{escape(finding.place())}</code></h3>"
+    return f"<article>{head}{code}{f'<dl>{evidence}</dl>' if evidence else ''}{cure}</article>"
+
+
+def _table(rows: list[list[str]], emphasis: bool = False) -> str:
+    """A table, the first row being the header; with `emphasis` the second stands out."""
+    if not rows:
+        return ""
+    header, *body = rows
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    lines = "".join(
+        f"<tr{' class=ours' * (emphasis and index == 0)}>"
+        + f'<th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for index, row in enumerate(body)
+    )
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _list(lines: list[str]) -> str:
+    return f'<ul class="plain">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
+
+
+def _reproduce(solution: Solution) -> str:
+    settings = {name: str(value) for name, value in solution.settings.items()}
+    command = settings.pop("command", "")
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in settings.items())
+    return (f"<pre>{escape(command)}</pre>" if command else "") + (
+        f"<article><dl>{items}</dl></article>" if items else ""
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")

@@ -1,0 +1,36 @@
+"""Routes: same value, new derivative. One file a route, with its class of settings and the function that users call."""
+
+import importlib
+import pkgutil
+
+from descend.routes.black_box import black_box, reraised
+from descend.routes.directions import gaussian, rademacher
+from descend.routes.forward import Forward, forward
+from descend.routes.route import Needs, Route
+from descend.routes.smooth import Smooth, smooth
+from descend.routes.straight_through import StraightThrough, identity, straight_through
+
+__all__ = [
+    "Forward",
+    "Needs",
+    "Route",
+    "Smooth",
+    "StraightThrough",
+    "black_box",
+    "every",
+    "forward",
+    "gaussian",
+    "identity",
+    "rademacher",
+    "reraised",
+    "smooth",
+    "straight_through",
+]
+
+
+def every() -> list[type[Route]]:
+    """Every route in this folder, by name."""
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    members = [vars(module).values() for module in modules]
+    found = {m for each in members for m in each if isinstance(m, type) and issubclass(m, Route) and m is not Route}
+    return sorted(found, key=lambda route: route.name())

@@ -1,0 +1,119 @@
+"""Derivatives from random directions: the mean of c_k (u_k . t) over k, in memory that does not grow with k."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.routes.route import Point
+
+_AT_ONCE = 2**20  # numbers in flight in one vectorized chunk: 8 MiB in float64
+_MATRIX = 2**18  # up to this many numbers the estimate is kept as a matrix, outputs by inputs
+
+
+class Vectors(NamedTuple):
+    """The moving arguments and the floating outputs of a point, each as one vector.
+
+    Attributes:
+        inputs: shapes of the moving leaves.
+        outputs: the leaves of f's value.
+        dtype: of the vectors: the widest of the leaves', float32 at least.
+    """
+
+    inputs: Sequence[jax.ShapeDtypeStruct]
+    outputs: Sequence[Any]
+    dtype: Any
+
+    @classmethod
+    def of(cls, point: Point) -> "Vectors":
+        floating = [o.dtype for o in point.value if jnp.issubdtype(o.dtype, jnp.inexact)]
+        dtype = jnp.result_type(jnp.float32, *(leaf.dtype for leaf in point.shapes), *floating)
+        return cls(point.shapes, point.value, dtype)
+
+    @property
+    def size(self) -> int:
+        """The number of moving inputs."""
+        return sum(int(np.prod(leaf.shape, dtype=int)) for leaf in self.inputs)
+
+    @property
+    def real(self) -> Any:
+        """The dtype of directions (outputs may be complex)."""
+        return jnp.finfo(self.dtype).dtype
+
+    def split(self, vector: Any) -> tuple[Any, ...]:
+        """A vector of inputs as leaves."""
+        return tuple(part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in self._cut(vector, self.inputs))
+
+    def join(self, leaves: Sequence[Any]) -> Any:
+        """Leaves of inputs, or the floating ones of outputs, as a vector."""
+        parts = [jnp.ravel(leaf).astype(self.dtype) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+        return jnp.concatenate(parts) if parts else jnp.zeros(0, self.dtype)
+
+    def result(self, vector: Any) -> tuple[Any, ...]:
+        """A vector of outputs as leaves, with zeros for those that are not floating."""
+        floating = [o for o in self.outputs if jnp.issubdtype(o.dtype, jnp.inexact)]
+        parts = iter([part.reshape(leaf.shape) for part, leaf in self._cut(vector, floating)])
+        return tuple(next(parts) if jnp.issubdtype(o.dtype, jnp.inexact) else jnp.zeros(o.shape) for o in self.outputs)
+
+    @staticmethod
+    def _cut(vector: Any, leaves: Sequence[Any]) -> list[tuple[Any, Any]]:
+        ends = np.cumsum([np.prod(leaf.shape, dtype=int) for leaf in leaves], dtype=int)
+        return [
+            (vector[end - int(np.prod(leaf.shape, dtype=int)) : end], leaf)
+            for end, leaf in zip(ends, leaves, strict=True)
+        ]
+
+
+def contract(
+    point: Point,
+    sample: Callable[[Any], tuple[Any, Any]],
+    along: Any,
+    count: int,
+    chunk: int | None = None,
+) -> Any:
+    """The mean over k < count of c_k (u_k . along), where `sample(k)` gives the vectors (c_k, u_k).
+
+    Entries of a c_k that are not finite are left out of the mean; where none is left, the mean is NaN. For few outputs
+    the matrix of the mean c_k u_k^T is built once, and every direction and the transpose read it. For many outputs the
+    products are summed for one direction instead, and the transpose evaluates the samples again, so that nothing of the
+    size of `count` is kept.
+
+    Args:
+        point: where.
+        sample: called under `vmap` with an index.
+        along: the direction, a vector like u_k.
+        count: how many samples.
+        chunk: how many at once. Default: the largest divisor of `count` that keeps about 2^20 numbers in flight.
+    """
+    c, u = jax.eval_shape(sample, jax.ShapeDtypeStruct((), jnp.int32))
+    matrix = c.size <= 1 or c.size * u.size <= _MATRIX
+    chunk = chunk or max(1, _AT_ONCE // max(1, c.size + u.size, *(p.width for p in point.programs)))
+    chunk = max(d for d in range(1, min(chunk, count) + 1) if count % d == 0)
+
+    def part(indices: Any) -> tuple[Any, Any]:
+        c, u = jax.vmap(sample)(indices)
+        good = jnp.isfinite(c)
+        c = jnp.where(good, c, 0)
+        return (c.T @ u if matrix else c.T @ (u @ along)), good.sum(0)
+
+    indices = jnp.arange(count).reshape(-1, chunk)
+    if len(indices) == 1:
+        total, finite = part(indices[0])
+    else:
+        zeros = (jnp.zeros((*c.shape, u.size) if matrix else c.shape, c.dtype), jnp.zeros(c.shape, int))
+        body = jax.checkpoint(part, prevent_cse=False)
+        step = lambda sums, rows: (jax.tree.map(jnp.add, sums, body(rows)), None)  # noqa: E731
+        total, finite = jax.lax.scan(step, zeros, indices)[0]
+    return (total @ along if matrix else total) / finite
+
+
+def gaussian(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Directions with independent standard normal entries."""
+    return jax.random.normal(key, shape, dtype)
+
+
+def rademacher(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Directions with independent entries of -1 and 1."""
+    return jax.random.rademacher(key, shape, dtype)

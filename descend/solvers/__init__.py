@@ -1,0 +1,27 @@
+"""Solvers: from a problem to an answer, one segment of work at a time."""
+
+from descend.solvers.augmented_lagrangian import AugmentedLagrangian
+from descend.solvers.bounded_quasi_newton import BoundedQuasiNewton
+from descend.solvers.cma import CMA
+from descend.solvers.descent import Descent
+from descend.solvers.enumeration import Enumeration
+from descend.solvers.population import Population
+from descend.solvers.quasi_newton import QuasiNewton
+from descend.solvers.relax_round import RelaxRound
+from descend.solvers.solver import AskTell, Needs, Progress, Solver, Values
+
+__all__ = [
+    "CMA",
+    "AskTell",
+    "AugmentedLagrangian",
+    "BoundedQuasiNewton",
+    "Descent",
+    "Enumeration",
+    "Needs",
+    "Population",
+    "Progress",
+    "QuasiNewton",
+    "RelaxRound",
+    "Solver",
+    "Values",
+]

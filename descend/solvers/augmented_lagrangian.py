@@ -1,0 +1,139 @@
+"""The augmented Lagrangian: constraints for any solver that has none."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.problem import Evaluation, Problem
+from descend.solvers.solver import Needs, Progress, Solver
+
+
+EXHAUSTED = "too many multiplier updates"
+
+
+class Multipliers(NamedTuple):
+    """The parameters of the merit function: a multiplier array for each constraint, in units of its scale, and the penalty."""
+
+    values: tuple[Any, ...]
+    penalty: Any
+
+
+class AugmentedState(NamedTuple):
+    """The inner solver's state and the outer iteration's."""
+
+    inner: Any
+    multipliers: Multipliers
+    violation: np.ndarray  # at the last update of the multipliers
+    segments: np.ndarray  # since then
+    updates: np.ndarray
+    settled: np.ndarray  # updates in a row at which feasibility and multipliers stood still
+
+
+@dataclass(frozen=True, repr=False)
+class AugmentedLagrangian(Solver):
+    """Minimize loss + sum of (penalty/2) dist(c + multiplier/penalty, [lower, upper])^2, then update the multipliers.
+
+    The multipliers are updated when the inner solver is done, at the latest after `patience` segments; the penalty grows
+    tenfold when the violation has not fallen to a quarter. It is done when the violation is within tolerance and the
+    multipliers stand still, or after `most` updates.
+
+    Args:
+        inner: a solver for problems without constraints.
+        penalty: the first one.
+        patience: segments of the inner solver between updates.
+        most: updates.
+
+    Source: Hestenes (1969), Powell (1969); the two-sided form after Rockafellar (1974).
+    """
+
+    inner: Any
+    penalty: float = 10.0
+    patience: int = 20
+    most: int = 60
+
+    @property
+    def NEEDS(self) -> Needs:  # noqa: N802 (a class variable of the other solvers)
+        return self.inner.NEEDS._replace(unconstrained=False)
+
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> AugmentedState:
+        dtype = jnp.result_type(float)
+        shapes = jax.eval_shape(lambda x: problem.via(None).evaluate(x).constraints, problem.domain.start())
+        zeros = tuple(
+            np.zeros(np.broadcast_shapes(c.lower.shape, c.upper.shape, c.scale.shape, shape.shape), dtype)
+            for c, shape in zip(problem.subject_to, shapes, strict=True)
+        )
+        multipliers = Multipliers(zeros, np.asarray(self.penalty, dtype))
+        inner = self.inner.init(self._merit(problem, multipliers), start, key)
+        count = np.zeros((), np.int64)
+        return AugmentedState(inner, multipliers, np.asarray(np.inf), count, count, count)
+
+    def step(self, problem: Problem, state: AugmentedState) -> tuple[AugmentedState, Progress]:
+        merit = self._merit(problem, state.multipliers)
+        inner, progress = self.inner.step(merit, state.inner)
+        state = state._replace(inner=inner, segments=state.segments + 1)
+        reason = ""
+        units = progress.units
+        if progress.done or state.segments >= self.patience:
+            state, reason = self._update(problem, merit, state, progress.x)
+            units += 1
+        signals = {**progress.signals, "penalty": float(state.multipliers.penalty)}
+        stalled = reason == EXHAUSTED
+        return state, Progress(progress.x, progress.loss, units, bool(reason), reason, stalled, signals)
+
+    def _update(self, problem: Problem, merit: Problem, state: AugmentedState, x: Any) -> tuple[AugmentedState, str]:
+        """The next multipliers, and why to stop if there is a reason."""
+        program = problem.compiled("multipliers", lambda: jax.jit(lambda *a: _next(problem, *a)))
+        draw = jax.random.key(int(state.updates))
+        values, violation = program(x, state.multipliers, draw, problem.inputs)
+        values, violation = tuple(np.asarray(v) for v in values), float(violation)
+        size = 1 + max((np.max(np.abs(v), initial=0.0) for v in values), default=0.0)
+        moves = (np.max(np.abs(a - b), initial=0.0) for a, b in zip(values, state.multipliers.values, strict=True))
+        change = max(moves, default=0.0) / size
+        stuck = not violation <= 0.25 * float(state.violation)
+        tolerance = 1e-9 if jnp.result_type(float) == jnp.float64 else 1e-5
+        feasible = violation <= tolerance
+        penalty = state.multipliers.penalty
+        if stuck and not feasible and float(penalty) < (1e9 if tolerance < 1e-8 else 1e5):
+            penalty = penalty * np.asarray(10.0, penalty.dtype)
+        multipliers = Multipliers(values, penalty) if np.isfinite(violation) else state.multipliers
+        settled = state.settled + 1 if feasible and change <= np.sqrt(tolerance) else 0 * state.settled
+        inner = self.inner.restart(merit.updated(multipliers), state.inner)
+        state = AugmentedState(
+            inner, multipliers, np.asarray(violation), 0 * state.segments, state.updates + 1, np.asarray(settled)
+        )
+        if settled >= 2:
+            return state, "feasible, and the multipliers stand still"
+        return state, EXHAUSTED if state.updates >= self.most else ""
+
+    def _merit(self, problem: Problem, multipliers: Multipliers) -> Problem:
+        merit = problem.compiled(
+            ("merit", self), lambda: problem.restated(lambda e, m: _merit(problem, e, m), multipliers)
+        )
+        return merit.bind(problem.inputs._replace(parameters=multipliers))
+
+
+def _distances(problem: Problem, evaluation: Evaluation, multipliers: Multipliers) -> list[Any]:
+    """For each constraint, how far its value, moved by multiplier / penalty, lies from the bounds, in units of its scale."""
+    distances = []
+    for constraint, value, multiplier in zip(
+        problem.subject_to, evaluation.constraints, multipliers.values, strict=True
+    ):
+        shift = jnp.asarray(constraint.scale, value.dtype) * multiplier / multipliers.penalty
+        distances.append(constraint.residual(value + shift))
+    return distances
+
+
+def _merit(problem: Problem, evaluation: Evaluation, multipliers: Multipliers) -> Evaluation:
+    penalty = multipliers.penalty
+    excess = sum(jnp.sum(distance**2) for distance in _distances(problem, evaluation, multipliers))
+    return Evaluation(evaluation.loss + penalty / 2 * excess, ())
+
+
+def _next(problem: Problem, x: Any, multipliers: Multipliers, key: jax.Array, inputs: Any) -> tuple[Any, Any]:
+    """The next multipliers, and the violation at x."""
+    evaluation = problem.bind(inputs).evaluate(x, key=key)
+    new = tuple(multipliers.penalty * distance for distance in _distances(problem, evaluation, multipliers))
+    return new, problem.violation(evaluation.constraints)

@@ -1,0 +1,93 @@
+"""L-BFGS-B, the native one of scipy: for smooth problems in a box."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+
+from descend.problem import Problem
+from descend.solvers.solver import Needs, Progress, Solver
+
+
+class BoundedState(NamedTuple):
+    """The iterate in units of the domain's scale, and its loss."""
+
+    z: np.ndarray
+    loss: np.ndarray
+
+
+@dataclass(frozen=True, repr=False)
+class BoundedQuasiNewton(Solver):
+    """Limited-memory BFGS with bounds (`scipy.optimize.minimize(method="L-BFGS-B")`).
+
+    A segment is `iterations` of the native code; the next one starts where it ended, with an empty memory.
+
+    Args:
+        memory: how many pairs of steps and gradients are kept.
+        iterations: in one segment.
+        tolerance: on the largest entry of the projected scaled gradient, relative to max(1, |loss|); 0 chooses 1e-9 in
+            float64, 1e-5 in float32.
+
+    Source: Byrd, Lu, Nocedal & Zhu (1995).
+    """
+
+    memory: int = 20
+    iterations: int = 300
+    tolerance: float = 0.0
+    NEEDS: ClassVar[Needs] = Needs(
+        gradient=True, true_gradient=True, continuous=True, deterministic=True, box=True, unconstrained=True
+    )
+
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> BoundedState:
+        z = np.asarray(problem.domain.ravel(start), np.float64) / problem.domain.scale
+        return BoundedState(z, np.asarray(np.inf))
+
+    def restart(self, problem: Problem, state: BoundedState) -> BoundedState:
+        """The state after the parameters of the problem's merit changed."""
+        return state._replace(loss=np.asarray(np.inf))
+
+    def step(self, problem: Problem, state: BoundedState) -> tuple[BoundedState, Progress]:
+        domain, scale = problem.domain, problem.domain.scale
+        program = problem.compiled("value and gradient", lambda: self._build(problem))
+        inputs = problem.inputs
+
+        def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, gradient = program(z, inputs)
+            return float(loss), np.asarray(gradient, np.float64)
+
+        lower, upper = (bound / scale for bound in domain.box)
+        tolerance = self.tolerance or (1e-9 if jnp.result_type(float) == jnp.float64 else 1e-5)
+        known = float(state.loss)
+        result = scipy.optimize.minimize(
+            value_and_gradient,
+            np.clip(state.z, lower, upper),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=scipy.optimize.Bounds(lower, upper),
+            options={
+                "maxcor": self.memory,
+                "maxiter": self.iterations,
+                "ftol": 0.0,
+                "gtol": tolerance * max(1.0, abs(known) if np.isfinite(known) else 1.0),
+            },
+        )
+        z = np.clip(result.x, lower, upper)
+        stopped = result.nit < self.iterations
+        norm = np.max(np.abs(z - np.clip(z - result.jac, lower, upper)), initial=0.0)
+        state = BoundedState(z, np.asarray(float(result.fun)))
+        x = domain.unravel(z * scale)
+        message = str(result.message).lower()
+        stalled = norm > 10 * tolerance * max(1.0, abs(float(result.fun)))
+        signals = {"gradient norm": float(norm)}
+        return state, Progress(x, float(result.fun), 3 * result.nfev, stopped, message * stopped, stalled, signals)
+
+    def _build(self, problem: Problem) -> Any:
+        domain, scale = problem.domain, jnp.asarray(problem.domain.scale)
+
+        def loss_at(z: jax.Array, inputs: Any) -> jax.Array:
+            return problem.bind(inputs).evaluate(domain.unravel(z * scale.astype(z.dtype))).loss
+
+        return jax.jit(jax.value_and_grad(loss_at))

@@ -1,0 +1,174 @@
+"""Evolution over the neighbors of a domain: values only, for discrete and mixed variables."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.problem import Problem
+from descend.solvers.solver import AskTell, Needs, Values
+
+
+class PopulationState(NamedTuple):
+    """The parents, as vectors, best first, and what is known of them."""
+
+    parents: np.ndarray  # (size, n)
+    loss: np.ndarray  # means over `seen` evaluations
+    violation: np.ndarray
+    seen: np.ndarray
+    seed: np.ndarray
+    generation: np.ndarray
+    improved: np.ndarray  # the generation of the last improvement
+    restarts: np.ndarray
+
+
+@dataclass(frozen=True, repr=False)
+class Population(AskTell):
+    """Tournament selection, crossover rounded to the domain, and random walks over `Domain.neighbors`.
+
+    The best `size` of parents and children survive, duplicates removed. Under noise the parents are evaluated again in
+    every generation, on the same draw as the children, and keep their running means. When nothing has improved for
+    `patience` generations, the best parent stays and the others are drawn anew; after `restarts` of that it is done.
+
+    Args:
+        size: parents.
+        children: in one generation.
+        patience: generations without improvement before a restart.
+        restarts: before it is done.
+
+    Source: the (mu + lambda) evolution strategy, Beyer & Schwefel (2002), with the domain's own moves as mutation.
+    """
+
+    size: int = 16
+    children: int = 32
+    patience: int = 40
+    restarts: int = 3
+    NEEDS: ClassVar[Needs] = Needs()
+
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> PopulationState:
+        vectors = np.tile(np.asarray(problem.domain.ravel(start), np.float64), (self.size, 1))
+        seed = np.asarray(jax.random.key_data(key)[-1], np.int64)
+        none, empty = np.zeros((), np.int64), np.full(self.size, np.inf)
+        return PopulationState(vectors, empty, empty, np.zeros(self.size), seed, none, none, none)
+
+    def ask(self, problem: Problem, state: PopulationState) -> Any:
+        key = jax.random.fold_in(jax.random.key(int(state.seed)), int(state.generation))
+        if not state.seen.any():
+            # The first generation: the start itself, and members spread between it and the whole set.
+            vectors = np.asarray(self._program(problem, "spread", self._spread)(state.parents[0], key), np.float64)
+            vectors[0] = state.parents[0]
+        else:
+            vectors = np.asarray(self._program(problem, "vary", self._vary)(state.parents, key), np.float64)
+            if problem.random:
+                vectors = np.concatenate([vectors, state.parents])
+        domain = problem.domain
+        members = [domain.round(domain.unravel(vector)) for vector in vectors]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+
+    def tell(self, problem: Problem, state: PopulationState, points: Any, values: Values) -> PopulationState:
+        count = len(values.loss)
+        vectors = np.stack([problem.domain.ravel(jax.tree.map(lambda a, i=i: a[i], points)) for i in range(count)])
+        parents, loss, violation, seen = state.parents, state.loss, state.violation, state.seen
+        if not seen.any():
+            parents, loss, violation, seen = parents[:0], loss[:0], violation[:0], seen[:0]
+        elif problem.random:
+            again = slice(count - len(parents), None)
+            loss = _mean(loss, values.loss[again], seen)
+            violation = _mean(violation, values.violation[again], seen)
+            seen = seen + 1
+            vectors, values = (
+                vectors[: again.start],
+                Values(values.loss[: again.start], values.violation[: again.start]),
+            )
+        everyone = np.concatenate([parents, vectors])
+        told = Values(np.concatenate([loss, values.loss]), np.concatenate([violation, values.violation]))
+        times = np.concatenate([seen, np.ones(len(vectors))])
+        # Under noise a lucky child must not displace a parent that has been measured often: it pays for its ignorance.
+        spread = (
+            np.nanstd(told.loss[np.isfinite(told.loss)]) if problem.random and np.isfinite(told.loss).any() else 0.0
+        )
+        order = np.argsort(Values(told.loss + spread / np.sqrt(times), told.violation).rank, kind="stable")
+        _, first = np.unique(everyone[order], axis=0, return_index=True)
+        order = order[np.sort(first)][: self.size]
+        order = np.concatenate([order, np.repeat(order[:1], self.size - len(order))])
+        best_before = (state.violation[0], state.loss[0])
+        best_now = (told.violation[order[0]], told.loss[order[0]])
+        state = state._replace(
+            parents=everyone[order],
+            loss=told.loss[order],
+            violation=told.violation[order],
+            seen=times[order],
+            generation=state.generation + 1,
+            improved=state.generation + 1 if best_now < best_before else state.improved,
+        )
+        return self._restart(problem, state) if state.generation - state.improved > self.patience else state
+
+    def done(self, problem: Problem, state: PopulationState) -> str:
+        return "no better neighbor after every restart" if int(state.restarts) > self.restarts else ""
+
+    def signals(self, problem: Problem, state: PopulationState) -> dict[str, float]:
+        return {"distinct parents": float(len(np.unique(state.parents, axis=0)))}
+
+    def _restart(self, problem: Problem, state: PopulationState) -> PopulationState:
+        """The best parent, and others drawn anew that no value is known of yet."""
+        key = jax.random.fold_in(jax.random.key(int(state.seed) + 1), int(state.generation))
+        vectors = np.asarray(self._program(problem, "spread", self._spread)(state.parents[0], key), np.float64)
+        parents = np.concatenate([state.parents[:1], vectors[1 : self.size]])
+        unknown = np.full(self.size - 1, np.inf)
+        return state._replace(
+            parents=parents,
+            loss=np.concatenate([state.loss[:1], unknown]),
+            violation=np.concatenate([state.violation[:1], unknown]),
+            seen=np.concatenate([state.seen[:1], np.zeros(self.size - 1)]),
+            improved=state.generation,
+            restarts=state.restarts + 1,
+        )
+
+    def _program(self, problem: Problem, name: str, build: Any) -> Any:
+        return problem.compiled((name, self), lambda: jax.jit(lambda vectors, key: build(problem, vectors, key)))
+
+    def _spread(self, problem: Problem, vector: jax.Array, key: jax.Array) -> jax.Array:
+        """Half the children walk away from the vector by ever more moves, half are samples of the domain."""
+        walk_key, sample_key = jax.random.split(key)
+        near = self.children // 2
+        lengths = jnp.arange(near) % 8 + 1
+        walkers = jax.vmap(lambda k, length: self._walk(problem, vector, k, length))(
+            jax.random.split(walk_key, near), lengths
+        )
+        samples = jax.vmap(lambda k: problem.domain.ravel(problem.domain.sample(k)))(
+            jax.random.split(sample_key, max(self.children, self.size) - near)
+        )
+        return jnp.concatenate([walkers, samples.astype(walkers.dtype)])
+
+    def _vary(self, problem: Problem, parents: jax.Array, key: jax.Array) -> jax.Array:
+        domain = problem.domain
+
+        def child(key: jax.Array) -> jax.Array:
+            pick_key, cross_key, mix_key, length_key, walk_key = jax.random.split(key, 5)
+            # Two tournaments of two: parents are sorted, so the smaller index wins.
+            first, second = jnp.min(jax.random.randint(pick_key, (2, 2), 0, len(parents)), axis=1)
+            mix = jax.random.bernoulli(mix_key, 0.5, (domain.size,))
+            mixed = jnp.where(mix, parents[first], parents[second])
+            crossed = domain.ravel(domain.round(domain.unravel(mixed)))
+            base = jnp.where(jax.random.bernoulli(cross_key, 0.3), crossed, parents[first])
+            length = 1 + jnp.minimum(jax.random.geometric(length_key, 0.6) - 1, 7)
+            return self._walk(problem, base, walk_key, length)
+
+        return jax.vmap(child)(jax.random.split(key, self.children))
+
+    def _walk(self, problem: Problem, vector: jax.Array, key: jax.Array, length: jax.Array) -> jax.Array:
+        """The vector after `length` random moves."""
+        domain = problem.domain
+
+        def move(index: jax.Array, vector: jax.Array) -> jax.Array:
+            step = domain.neighbors(domain.unravel(vector), jax.random.fold_in(key, index), 1)
+            return domain.ravel(jax.tree.map(lambda a: a[0], step))
+
+        return jax.lax.fori_loop(0, length, move, jnp.asarray(vector, jnp.result_type(float)))
+
+
+def _mean(old: np.ndarray, new: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The mean of `seen` old values and a new one."""
+    return (np.where(seen > 0, old, 0.0) * seen + new) / (seen + 1)

@@ -1,0 +1,125 @@
+"""L-BFGS with a zoom line search, compiled: for smooth problems without bounds."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from descend.problem import Problem
+from descend.solvers.segments import steps_per_segment, strong
+from descend.solvers.solver import Needs, Progress, Solver
+
+
+class QuasiNewtonState(NamedTuple):
+    """The iterate in units of the domain's scale, and the memory of the method."""
+
+    z: jax.Array
+    optimizer: Any
+    loss: jax.Array
+    gradient: jax.Array
+    failures: jax.Array  # iterations in a row that did not lower the loss
+    evaluations: jax.Array  # of value and gradient together
+
+
+@dataclass(frozen=True, repr=False)
+class QuasiNewton(Solver):
+    """Limited-memory BFGS (`optax.lbfgs`).
+
+    It is done when the largest entry of the scaled gradient is at most `tolerance` * max(1, |loss|), or when the line
+    search fails three times in a row, once after forgetting the memory.
+
+    Args:
+        memory: how many pairs of steps and gradients are kept.
+        tolerance: on the gradient; 0 chooses 1e-9 in float64, 1e-5 in float32.
+
+    Source: Liu & Nocedal (1989); line search: Nocedal & Wright, Numerical Optimization, algorithms 3.5 and 3.6.
+    """
+
+    memory: int = 20
+    tolerance: float = 0.0
+    NEEDS: ClassVar[Needs] = Needs(
+        gradient=True, true_gradient=True, continuous=True, deterministic=True, free=True, unconstrained=True
+    )
+
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> QuasiNewtonState:
+        z = jnp.asarray(problem.domain.ravel(start) / problem.domain.scale)
+        zero = jnp.zeros((), jnp.int32)
+        return strong(
+            QuasiNewtonState(z, self._optimizer.init(z), jnp.asarray(jnp.inf, z.dtype), jnp.zeros_like(z), zero, zero)
+        )
+
+    def restart(self, problem: Problem, state: QuasiNewtonState) -> QuasiNewtonState:
+        """The state after the parameters of the problem's merit changed: the memory is about another function."""
+        return self.init(problem, problem.domain.unravel(np.asarray(state.z, np.float64) * problem.domain.scale), None)
+
+    def step(self, problem: Problem, state: QuasiNewtonState) -> tuple[QuasiNewtonState, Progress]:
+        segment = problem.compiled(("quasi-newton", self), lambda: self._build(problem))
+        before = int(state.evaluations)
+        state, x = segment(state, problem.inputs)
+        loss, norm = float(state.loss), float(jnp.max(jnp.abs(state.gradient), initial=0.0))
+        vanished = norm <= self._tolerance(state.z.dtype) * max(1.0, abs(loss))
+        reason = ""
+        if vanished:
+            reason = "gradient vanished"
+        elif int(state.failures) >= 3:
+            reason = "line search found no lower point"
+        elif not np.isfinite(loss):
+            reason = "loss is not finite"
+        spent = 3 * (int(state.evaluations) - before)
+        return state, Progress(x, loss, spent, bool(reason), reason, not vanished, {"gradient norm": norm})
+
+    def _tolerance(self, dtype: Any) -> float:
+        return self.tolerance or (1e-9 if jnp.finfo(dtype).bits >= 64 else 1e-5)
+
+    @property
+    def _optimizer(self) -> optax.GradientTransformationExtraArgs:
+        return optax.lbfgs(memory_size=self.memory)
+
+    def _build(self, problem: Problem) -> Any:
+        domain = problem.domain
+        scale = jnp.asarray(domain.scale)
+
+        def advance(state: QuasiNewtonState, inputs: Any) -> QuasiNewtonState:
+            bound = problem.bind(inputs)
+            loss_at = lambda z: bound.evaluate(domain.unravel(z * scale.astype(z.dtype))).loss  # noqa: E731
+            loss, gradient = optax.value_and_grad_from_state(loss_at)(state.z, state=state.optimizer)
+            updates, optimizer = self._optimizer.update(
+                gradient, state.optimizer, state.z, value=loss, grad=gradient, value_fn=loss_at
+            )
+            z = optax.apply_updates(state.z, updates)
+            search = optax.tree.get(optimizer, "info")
+            new_loss, new_gradient = optax.tree.get(optimizer, "value"), optax.tree.get(optimizer, "grad")
+            lower = new_loss < loss
+            failures = jnp.where(lower, 0, state.failures + 1)
+            # After a first failure the memory is dropped, so that the next direction is the plain gradient's.
+            fresh = self._optimizer.init(state.z)
+            optimizer = jax.tree.map(lambda new, old: jnp.where(failures == 1, new, old), fresh, optimizer)
+            return QuasiNewtonState(
+                z=jnp.where(lower, z, state.z),
+                optimizer=optimizer,
+                loss=jnp.where(lower, new_loss, loss),
+                gradient=jnp.where(lower, new_gradient, gradient),
+                failures=failures,
+                evaluations=(state.evaluations + search.num_linesearch_steps + jnp.isinf(state.loss)).astype(jnp.int32),
+            )
+
+        steps = steps_per_segment(problem, 4)
+
+        def going(carry: tuple) -> jax.Array:
+            count, state = carry
+            norm = jnp.max(jnp.abs(state.gradient), initial=0.0)
+            settled = norm <= self._tolerance(norm.dtype) * jnp.maximum(1.0, jnp.abs(state.loss))
+            broken = jnp.isnan(state.loss) | (state.loss == -jnp.inf)
+            first = jnp.isinf(state.loss) & (state.loss > 0) & (count == 0)
+            return (count < steps) & (first | ~(settled | broken | jnp.isinf(state.loss) | (state.failures >= 3)))
+
+        def segment(state: QuasiNewtonState, inputs: Any) -> tuple[QuasiNewtonState, Any]:
+            entered = state._replace(loss=jnp.where(state.failures >= 3, jnp.inf, state.loss))
+            body = lambda carry: (carry[0] + 1, advance(carry[1], inputs))  # noqa: E731
+            _, state = jax.lax.while_loop(going, body, (0, entered))
+            return state, domain.unravel(state.z * scale.astype(state.z.dtype))
+
+        return jax.jit(segment)
