@@ -61,7 +61,16 @@ def main() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, metavar="K", help="Seed of the probes.")
 @click.option("--float32", is_flag=True, help="Compute in float32.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def inspect(source: tuple[str, str], at: str | None, seconds: float, seed: int, float32: bool, as_json: bool) -> None:
+@click.option("--sarif", "as_sarif", is_flag=True, help="Print annotations of the code, as one SARIF log.")
+def inspect(
+    source: tuple[str, str],
+    at: str | None,
+    seconds: float,
+    seed: int,
+    float32: bool,
+    as_json: bool,
+    as_sarif: bool,
+) -> None:
     """Say what stands in the way of a gradient, line by line.
 
     NAME (default: problem) is a descend.Problem, a function that returns one, or, with --at, a function of x.
@@ -69,6 +78,8 @@ def inspect(source: tuple[str, str], at: str | None, seconds: float, seed: int, 
     from descend import running
 
     task = {"command": "inspect", "file": source[0], "name": source[1], "at": at, "seed": seed, "float32": float32}
+    if as_json and as_sarif:
+        _stop("--json and --sarif are two forms of the same; give one", BAD, as_json)
     with _reported(as_json):
         found = running.inspect(task, seconds)
     if found is None:
@@ -77,9 +88,14 @@ def inspect(source: tuple[str, str], at: str | None, seconds: float, seed: int, 
         _print_json(found["body"])
         return
     from descend.report.record import restore_findings, restore_source
+    from descend.report.sarif import sarif
     from descend.report.terminal import show_findings
 
-    show_findings(restore_findings(found["body"]), restore_source(found["source"]))
+    findings = restore_findings(found["body"])
+    if as_sarif:
+        _print_json(sarif(findings, source[0]))
+    else:
+        show_findings(findings, restore_source(found["source"]))
 
 
 @main.command()
@@ -124,6 +140,17 @@ def solve(
     sys.exit(USABLE if solution.usable else UNUSABLE)
 
 
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--problem", "source", type=Source(), help="The problem, where its file is not where it was.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(folder: Path, source: tuple[str, str] | None, as_json: bool) -> None:
+    """Verify that the answer that solve wrote to DIR is what it says it is (exit status 1 if it is not)."""
+    from descend import check as checking
+
+    sys.exit(checking.run(folder, as_json, source))
+
+
 @main.group()
 def gallery() -> None:
     """Published systems, each run over seeds against a baseline."""
@@ -156,15 +183,15 @@ def run_system(name: str, route: str | None, full: bool, as_json: bool) -> None:
 
     with _reported(as_json, ValueError), contextlib.redirect_stdout(sys.stderr):
         harness.headers()
-        made = _route(route)
-        row = harness.run(name, route=made, full=full)
+        _configure()
+        row = harness.run(name, route=_route(route), full=full)
     _print_json(row) if as_json else _echo_row(row)
     sys.exit(USABLE if row["holds"] else UNUSABLE)
 
 
 @gallery.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--why", metavar="W", help="Only problems that are hard for this reason.")
+@click.option("--why", metavar="W", help="Without names: only problems that are hard for this reason.")
 @click.option("--full", is_flag=True, help="Run the heavier versions.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def bench(names: tuple[str, ...], why: str | None, full: bool, as_json: bool) -> None:
@@ -172,9 +199,9 @@ def bench(names: tuple[str, ...], why: str | None, full: bool, as_json: bool) ->
     from descend.gallery import harness
 
     with _reported(as_json, ValueError), contextlib.redirect_stdout(sys.stderr):
-        chosen = [header.name for header in harness.headers(why) if not names or header.name in names] if why else names
-        _route(None)
-        rows = harness.bench(chosen, full=full)
+        chosen = list(names) or [header.name for header in harness.headers(why)]
+        _configure()
+        rows = harness.bench(chosen, full=full) if chosen else []
     if as_json:
         _print_json(rows)
         return
@@ -182,11 +209,16 @@ def bench(names: tuple[str, ...], why: str | None, full: bool, as_json: bool) ->
         _echo_row(row)
 
 
-def _route(text: str | None) -> Any:
-    """Sets JAX up, and makes the route."""
-    from descend import loading, worker
+def _configure() -> None:
+    from descend import worker
 
     worker.configure()
+
+
+def _route(text: str | None) -> Any:
+    """The route that the user typed, or None."""
+    from descend import loading
+
     return loading.made(text, loading.routes(), "--route") if text else None
 
 

@@ -95,6 +95,7 @@ class Heard:
             status=status,
             x=x,
             value=value,
+            value_se=float("nan") if self.stated.get("random") else 0.0,
             violation=violation,
             certificate=Certificate(violation, tolerance=tolerance, note="the run was stopped before the check"),
             trace=self.trace,

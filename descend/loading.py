@@ -18,7 +18,7 @@ from descend.engine.user_code import user_traceback
 from descend.problem import Problem
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """What the user gave cannot be used; the text says why, and says it whole."""
 
 

@@ -1,7 +1,6 @@
 """`Problem`: an objective, the domain of its variables, and conditions on them."""
 
 import contextlib
-import copy
 import dataclasses
 import difflib
 import inspect
@@ -175,9 +174,8 @@ class Problem:
         return self._copy(parameters=parameters)
 
     def _copy(self, **changes: Any) -> "Problem":
-        twin = copy.copy(self)
-        for name, value in changes.items():
-            object.__setattr__(twin, name, value)
+        twin = object.__new__(Problem)  # not copy.copy, which would leave the compiled programs behind
+        twin.__dict__.update(self.__dict__, **changes)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:

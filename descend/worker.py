@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import numpy as np
 from descend.findings import Findings
 from descend.report import files
 from descend.report.record import findings_record, write
+from descend.report.versions import version
 from descend.solution import Budget, Event, Solution
 from descend.solution import tree as trees
 
@@ -163,7 +163,7 @@ def _solve(task: dict[str, Any], channel: Channel) -> None:
     route = loading.made(task["route"], loading.routes(), "--route") if task["route"] else None
     solver = loading.made(task["solver"], loading.solvers(), "--solver") if task["solver"] else None
     settings = _settings(task)
-    channel.send("problem", text=str(problem), sense=problem.sense, settings=settings)
+    channel.send("problem", text=str(problem), sense=problem.sense, random=problem.random, settings=settings)
     channel.send("phase", text="inspecting")
     plan = descend.plan(problem, route=route, solver=solver, key=task["seed"])
     source = _source(plan.findings)
@@ -216,7 +216,7 @@ def _source(findings: Findings) -> dict[str, dict[int, str]]:
 
 def _settings(task: dict[str, Any]) -> dict[str, Any]:
     """How to run it again."""
-    versions = {name: _version(name) for name in ("descend", "jax", "jaxlib", "numpy", "optax")}
+    versions = {name: version(name) for name in ("descend", "jax", "jaxlib", "numpy", "optax")}
     return {
         "command": task["typed"],
         "file": task["file"],
@@ -226,13 +226,6 @@ def _settings(task: dict[str, Any]) -> dict[str, Any]:
         "python": sys.version.split()[0],
         **versions,
     }
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _explained(error: Exception) -> tuple[str, bool]:

@@ -3,6 +3,7 @@
 import itertools
 import operator
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -125,12 +126,7 @@ class Choice(Domain):
         x = as_floats(x)
         xp = numerics.namespace(x)
         n, rows = len(self.labels), int(np.prod(self.choices, dtype=int))
-        which_key, shift_key = jax.random.split(key)
-        moved, shift = moves.like(
-            x,
-            moves.coordinates(which_key, count, np.full(rows, n > 1)),
-            jax.random.randint(shift_key, (count, rows), min(1, n - 1), n),
-        )
+        moved, shift = moves.like(x, *_draw(key, count, rows, n))
         old = xp.reshape(xp.argmax(x, axis=-1), (1, rows))
         new = (old + xp.where(moved, shift, xp.zeros_like(shift))) % n
         hot = new[..., None] == xp.arange(n)[None, None]
@@ -143,6 +139,16 @@ class Choice(Domain):
     def members(self) -> Iterator[np.ndarray]:
         for index in itertools.product(range(len(self.labels)), repeat=int(np.prod(self.choices, dtype=int))):
             yield self._one_hot(np.array(index, int), np.float64)
+
+
+@partial(jax.jit, static_argnames=("count", "rows", "n"))
+def _draw(key: jax.Array, count: int, rows: int, n: int) -> tuple[jax.Array, jax.Array]:
+    """Which choices change, and by how many options, both of shape (count, rows)."""
+    which_key, shift_key = jax.random.split(key)
+    return (
+        moves.coordinates(which_key, count, jnp.full(rows, n > 1)),
+        jax.random.randint(shift_key, (count, rows), min(1, n - 1), n),
+    )
 
 
 EXAMPLES = (Choice(4), Choice(["adam", "sgd", "lion"], shape=(2, 2)), Choice(1, 3), Choice(2), Choice(3, 0))

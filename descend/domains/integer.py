@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -94,15 +95,7 @@ class Integer(Domain):
         """
         x = self.round(x).reshape(1, -1)
         xp = numerics.namespace(x)
-        which_key, coin_key, far_key, length_key = jax.random.split(key, 4)
-        shape = (count, self.size)
-        moved, up, far, u = moves.like(
-            x,
-            moves.coordinates(which_key, count, (self.lower < self.upper).ravel()),
-            jax.random.bernoulli(coin_key, 0.5, shape),
-            jax.random.bernoulli(far_key, moves.FEW, shape),
-            jax.random.uniform(length_key, shape),
-        )
+        moved, up, far, u = moves.like(x, *_draw(key, count, (self.lower < self.upper).ravel()))
         above = xp.asarray(self.upper, x.dtype).reshape(1, -1) - x
         below = x - xp.asarray(self.lower, x.dtype).reshape(1, -1)
         up = (up & (above > 0)) | (below <= 0)
@@ -124,6 +117,19 @@ class Integer(Domain):
         ranges = [range(int(a), int(b) + 1) for a, b in zip(self.lower.flat, self.upper.flat, strict=True)]
         for values in itertools.product(*ranges):
             yield np.array(values, np.float64).reshape(self.shape)
+
+
+@partial(jax.jit, static_argnames="count")
+def _draw(key: jax.Array, count: int, free: Any) -> tuple[jax.Array, ...]:
+    """Which coordinates move, whether up, whether far, and how far in [0, 1): each of shape (count, n)."""
+    which_key, up_key, far_key, length_key = jax.random.split(key, 4)
+    shape = (count, free.size)
+    return (
+        moves.coordinates(which_key, count, free),
+        jax.random.bernoulli(up_key, 0.5, shape),
+        jax.random.bernoulli(far_key, moves.FEW, shape),
+        jax.random.uniform(length_key, shape),
+    )
 
 
 EXAMPLES = (

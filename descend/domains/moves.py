@@ -4,11 +4,11 @@ Draws are made by JAX from a key and then handed to the member's own library: a 
 it moves stays float64.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from descend import numerics
 
@@ -32,7 +32,16 @@ def step_size(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return 10 ** jax.random.uniform(key, shape, minval=-3.0, maxval=0.0)
 
 
-def coordinates(key: jax.Array, count: int, free: np.ndarray) -> jax.Array:
+# Jitted as wholes: drawn piece by piece outside of a program, the first move of a search would take seconds.
+@partial(jax.jit, static_argnames=("count", "shape"))
+def gaussian(key: jax.Array, count: int, shape: tuple[int, ...]) -> jax.Array:
+    """`count` standard Gaussians of a shape, each one times a `step_size` of its own."""
+    size_key, normal_key = jax.random.split(key)
+    return step_size(size_key, (count,) + (1,) * len(shape)) * jax.random.normal(normal_key, (count, *shape))
+
+
+@partial(jax.jit, static_argnames="count")
+def coordinates(key: jax.Array, count: int, free: Any) -> jax.Array:
     """Which coordinates each of `count` moves changes.
 
     One of the free ones, uniformly; in a share `FEW` of the moves each other free one too with probability 2 / (number
@@ -46,11 +55,11 @@ def coordinates(key: jax.Array, count: int, free: np.ndarray) -> jax.Array:
     Returns:
         Booleans of shape (count, n), at least one True a row unless nothing is free.
     """
-    places = np.flatnonzero(free)
-    if not places.size:
-        return jnp.zeros((count, free.size), bool)
+    if not free.size:
+        return jnp.zeros((count, 0), bool)
     one_key, few_key, more_key = jax.random.split(key, 3)
-    one = jnp.asarray(places)[jax.random.randint(one_key, (count, 1), 0, places.size)]
+    free = free[None]
+    first = jnp.argmax(jnp.where(free, jax.random.uniform(one_key, (count, free.size)), -1.0), axis=1, keepdims=True)
     few = jax.random.bernoulli(few_key, FEW, (count, 1))
-    more = jax.random.bernoulli(more_key, min(1.0, 2 / places.size), (count, free.size)) & jnp.asarray(free)[None]
-    return (jnp.arange(free.size)[None] == one) | (few & more)
+    more = jax.random.bernoulli(more_key, jnp.minimum(1.0, 2 / jnp.maximum(jnp.sum(free), 1)), (count, free.size))
+    return ((jnp.arange(free.size)[None] == first) | (few & more)) & free

@@ -4,6 +4,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -94,9 +95,7 @@ class Birkhoff(Domain):
         if self.n == 1:
             return moves.stacked(x, count)
         xp = numerics.namespace(x)
-        order_key, size_key = jax.random.split(key)
-        order = jax.vmap(lambda k: jax.random.permutation(k, self.n))(jax.random.split(order_key, count))
-        order, size = moves.like(x, order, moves.step_size(size_key, (count, 1, 1)))
+        order, size = moves.like(x, *_goals(key, count, self.n))
         eye = xp.eye(self.n, dtype=x.dtype)
         goal, other = eye[order], eye[xp.roll(order, 1, axis=-1)]  # x cannot be both
         near = xp.max(abs(goal - x[None]), axis=(1, 2), keepdims=True) < 0.5
@@ -165,9 +164,7 @@ class Permutation(Domain):
         """
         x = as_floats(x)
         if isinstance(x, jax.Array):
-            import optax
-
-            rows, columns = optax.assignment.hungarian_algorithm(-_finite(jax.lax.stop_gradient(x)))
+            rows, columns = _hungarian()(-_finite(jax.lax.stop_gradient(x)))
             return jnp.zeros_like(x).at[rows, columns].set(1.0)
         from scipy.optimize import linear_sum_assignment
 
@@ -187,20 +184,7 @@ class Permutation(Domain):
         x = as_floats(x)
         if self.n == 1:
             return moves.stacked(x, count)
-        first_key, other_key, kind_key, side_key = jax.random.split(key, 4)
-        first = jax.random.randint(first_key, (count, 1), 0, self.n)
-        other = (first + jax.random.randint(other_key, (count, 1), 1, self.n)) % self.n
-        low, high = jnp.minimum(first, other), jnp.maximum(first, other)
-        place = jnp.arange(self.n)[None]
-        ends = (place == low) | (place == high)
-        between = (place >= low) & (place <= high)
-        swapped = jnp.where(ends, low + high - place, place)
-        reversed_ = jnp.where(between, low + high - place, place)
-        turn = jnp.where(jax.random.bernoulli(side_key, 0.5, (count, 1)), 1, -1)
-        inserted = jnp.where(between, low + (place - low + turn) % (high - low + 1), place)
-        kind = jax.random.uniform(kind_key, (count, 1))
-        order = jnp.where(kind < 0.5, swapped, jnp.where(kind < 0.75, reversed_, inserted))
-        return x[moves.like(x, order)[0]]
+        return x[moves.like(x, _reorder(key, count, self.n))[0]]
 
     @property
     def cardinality(self) -> int:
@@ -209,6 +193,40 @@ class Permutation(Domain):
     def members(self) -> Iterator[np.ndarray]:
         for order in itertools.permutations(range(self.n)):
             yield np.eye(self.n)[list(order)]
+
+
+@partial(jax.jit, static_argnames=("count", "n"))
+def _goals(key: jax.Array, count: int, n: int) -> tuple[jax.Array, jax.Array]:
+    """Uniform permutations, of shape (count, n), and how far to go to each, of shape (count, 1, 1)."""
+    order_key, size_key = jax.random.split(key)
+    order = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(order_key, count))
+    return order, moves.step_size(size_key, (count, 1, 1))
+
+
+@partial(jax.jit, static_argnames=("count", "n"))
+def _reorder(key: jax.Array, count: int, n: int) -> jax.Array:
+    """`count` elementary moves: which row each row comes from, of shape (count, n)."""
+    first_key, other_key, kind_key, side_key = jax.random.split(key, 4)
+    first = jax.random.randint(first_key, (count, 1), 0, n)
+    other = (first + jax.random.randint(other_key, (count, 1), 1, n)) % n
+    low, high = jnp.minimum(first, other), jnp.maximum(first, other)
+    place = jnp.arange(n)[None]
+    ends = (place == low) | (place == high)
+    between = (place >= low) & (place <= high)
+    swapped = jnp.where(ends, low + high - place, place)
+    reversed_ = jnp.where(between, low + high - place, place)
+    turn = jnp.where(jax.random.bernoulli(side_key, 0.5, (count, 1)), 1, -1)
+    inserted = jnp.where(between, low + (place - low + turn) % (high - low + 1), place)
+    kind = jax.random.uniform(kind_key, (count, 1))
+    return jnp.where(kind < 0.5, swapped, jnp.where(kind < 0.75, reversed_, inserted))
+
+
+@cache
+def _hungarian() -> Callable[[Any], tuple[Any, Any]]:
+    """The algorithm, jitted once: called eagerly it would be compiled at every call."""
+    import optax
+
+    return jax.jit(optax.assignment.hungarian_algorithm)
 
 
 def _finite(x: Any) -> Any:

@@ -93,13 +93,8 @@ class Real(Domain):
         """
         x = as_floats(x)[None]
         xp = numerics.namespace(x)
-        size_key, normal_key = jax.random.split(key)
-        size, normal = moves.like(
-            x,
-            moves.step_size(size_key, (count,) + (1,) * len(self.shape)),
-            jax.random.normal(normal_key, (count, *self.shape)),
-        )
-        step = size * xp.asarray(self._scale, x.dtype)[None] * normal
+        (step,) = moves.like(x, moves.gaussian(key, count, self.shape))
+        step = step * xp.asarray(self._scale, x.dtype)[None]
         low, high = (xp.asarray(b, x.dtype)[None] for b in (self.lower, self.upper))
         ahead = xp.clip(x + step, low, high)
         return xp.where(ahead == x, xp.clip(x - step, low, high), ahead)

@@ -4,6 +4,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,6 +26,18 @@ def _counts(name: str, n: Any, k: Any) -> tuple[int, int]:
     if not 0 <= k <= n:
         raise ValueError(f"{name} needs k between 0 and n={n}, got {k}")
     return n, k
+
+
+def _halve(_: Any, state: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+    """Halves the bracket (low, high) of the t at which clip(z - t, 0, 1) sums to `total`.
+
+    A function of the module, for JAX compiles a loop again for every new function that it is given.
+    """
+    low, high, z, total = state
+    xp = numerics.namespace(z)
+    middle = (low + high) / 2
+    more = xp.sum(xp.clip(z - middle, 0.0, 1.0), axis=-1, keepdims=True) > total
+    return xp.where(more, middle, low), xp.where(more, high, middle), z, total
 
 
 class Hypersimplex(Domain):
@@ -89,20 +102,14 @@ class Hypersimplex(Domain):
         kth = xp.sort(fixed(x), axis=-1)[..., self.n - self.k][..., None]
         z = xp.clip(x - kth, -1.0, 1.0)
 
-        def halve(_: Any, bracket: tuple[Any, Any]) -> tuple[Any, Any]:
-            low, high = bracket
-            middle = (low + high) / 2
-            more = xp.sum(xp.clip(fixed(z) - middle, 0.0, 1.0), axis=-1, keepdims=True) > self.k
-            return xp.where(more, middle, low), xp.where(more, high, middle)
-
+        state = (-xp.ones_like(kth), xp.zeros_like(kth), fixed(z), xp.full_like(kth, self.k))
         passes = jnp.finfo(x.dtype).nmant + 3
-        bracket = (-xp.ones_like(kth), xp.zeros_like(kth))
         if xp is np:
             for i in range(passes):
-                bracket = halve(i, bracket)
+                state = _halve(i, state)
         else:
-            bracket = jax.lax.fori_loop(0, passes, halve, bracket)
-        z = z - (bracket[0] + bracket[1]) / 2
+            state = jax.lax.fori_loop(0, passes, _halve, state)
+        z = z - (state[0] + state[1]) / 2
         free = (z > 0) & (z < 1)
         excess = xp.sum(xp.clip(z, 0.0, 1.0), axis=-1, keepdims=True) - self.k
         return xp.clip(z - excess / xp.maximum(xp.sum(free, axis=-1, keepdims=True), 1), 0.0, 1.0)
@@ -117,18 +124,9 @@ class Hypersimplex(Domain):
         if self._single:
             return moves.stacked(x, count)
         xp = numerics.namespace(x)
-        row_key, give_key, take_key, size_key, normal_key, coin_key = jax.random.split(key, 6)
         rows = self.size // self.n
         shape = (count, rows, self.n)
-        row, give, take, size, normal, coin = moves.like(
-            x,
-            jax.random.randint(row_key, (count, 1, 1), 0, rows),
-            jax.random.uniform(give_key, shape),
-            jax.random.uniform(take_key, shape),
-            moves.step_size(size_key, (count, 1, 1)),
-            jax.random.normal(normal_key, shape),
-            jax.random.bernoulli(coin_key, 0.5, (count, 1, 1)),
-        )
+        row, give, take, size, normal, coin = moves.like(x, *_draw(key, count, rows, self.n))
         old = xp.broadcast_to(xp.reshape(x, (1, rows, self.n)), shape)
         places = xp.arange(self.n)[None, None]
         dust = 1e-3 / self.n
@@ -158,6 +156,20 @@ class Hypersimplex(Domain):
         if not self._single:
             yield from super().members()
         yield self.start()
+
+
+@partial(jax.jit, static_argnames=("count", "rows", "n"))
+def _draw(key: jax.Array, count: int, rows: int, n: int) -> tuple[jax.Array, ...]:
+    """The row that shifts mass, scores of givers and takers, the size, the Gaussian, and which of the two moves."""
+    row_key, give_key, take_key, size_key, normal_key, coin_key = jax.random.split(key, 6)
+    return (
+        jax.random.randint(row_key, (count, 1, 1), 0, rows),
+        jax.random.uniform(give_key, (count, rows, n)),
+        jax.random.uniform(take_key, (count, rows, n)),
+        moves.step_size(size_key, (count, 1, 1)),
+        jax.random.normal(normal_key, (count, rows, n)),
+        jax.random.bernoulli(coin_key, 0.5, (count, 1, 1)),
+    )
 
 
 class Subset(Domain):

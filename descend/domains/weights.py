@@ -77,13 +77,10 @@ class Weights(Domain):
 
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
         """Moves are Gaussian in all numbers; their size is log-uniform from a thousandth of `scale` to `scale`."""
-        size_key, step_key = jax.random.split(key)
         vector = self.ravel(x)
-        size, normal = moves.like(
-            vector, moves.step_size(size_key, (count, 1)), jax.random.normal(step_key, (count, self.size))
-        )
+        (step,) = moves.like(vector, moves.gaussian(key, count, self.shape))
         scale = numerics.namespace(vector).asarray(self.scale, vector.dtype)
-        return self.tree.unflatten(self._cut(vector[None] + size * scale[None] * normal, (count,)))
+        return self.tree.unflatten(self._cut(vector[None] + scale[None] * step, (count,)))
 
     @property
     def scale(self) -> np.ndarray:
@@ -115,7 +112,7 @@ class Weights(Domain):
     def _cut(self, vectors: Any, lead: tuple[int, ...]) -> list[Any]:
         ends = np.cumsum([leaf.size for leaf in self._leaves])
         return [
-            vectors[..., int(end) - leaf.size : int(end)].reshape(*lead, *leaf.shape)
+            vectors[..., int(end) - leaf.size : int(end)].reshape((*lead, *leaf.shape))
             for leaf, end in zip(self._leaves, ends, strict=True)
         ]
 

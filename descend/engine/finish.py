@@ -1,5 +1,6 @@
 """From the end of a run to a `Solution`: score, certify, and say what the answer is."""
 
+import dataclasses
 import time
 from typing import Any
 
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.engine.evaluate import Evaluator
+from descend.engine.plans import Plan
 from descend.engine.run import Run
 from descend.inspection import certify, least_violation, ray
 from descend.problem import Problem
 from descend.solution import Certificate, Row, Solution, Status
 from descend.solvers import Enumeration
 
+BROKEN = ("flat", "jumps", "uninformative")  # words after which a derivative says nothing of the value
 DRAWS = 128  # of a random objective, for the value that is reported
 
 
@@ -64,7 +67,8 @@ def _score(run: Run, solution: Solution, grace: float) -> None:
     answer = solution.rows[0]
     solution.value, solution.value_se, solution.samples = answer.value, answer.value_se, draws
     solution.violation = answer.violation
-    solution.certificate = run.certificate or certificate(problem, run.best.x, run.best.tolerance)
+    found = run.certificate or certificate(run.plan, run.best.x, run.best.tolerance)
+    solution.certificate = dataclasses.replace(found, violation=answer.violation)
 
 
 def _final(evaluator: Evaluator, points: Any, key: jax.Array, grace: float) -> tuple[np.ndarray, np.ndarray]:
@@ -84,10 +88,15 @@ def _final(evaluator: Evaluator, points: Any, key: jax.Array, grace: float) -> t
     return np.concatenate(blocks, axis=1), np.mean(violations, axis=0)
 
 
-def certificate(problem: Problem, x: Any, tolerance: float) -> Certificate:
-    """The independent check of x; what goes wrong in it is its note."""
+def certificate(plan: Plan, x: Any, tolerance: float) -> Certificate:
+    """The independent check of x. Where derivatives are not those of the value it would say nothing, so it is not made."""
+    broken = [finding for finding in plan.findings if finding.what in BROKEN]
+    if broken:
+        return Certificate(
+            violation=float("nan"), tolerance=tolerance, note=f"no optimality conditions: {broken[0].what}"
+        )
     try:
-        return certify(problem, x, tolerance=tolerance)
+        return certify(plan.problem, x, tolerance=tolerance)
     except Exception as error:
         # A failing check is no reason to lose the answer: it only leaves the answer uncertified.
         return Certificate(violation=float("nan"), tolerance=tolerance, note=f"the check failed: {error}")

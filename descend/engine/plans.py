@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from descend import routes, solvers
@@ -14,7 +13,7 @@ from descend.solvers import AskTell, Needs, Solver
 
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 MANY = 200  # variables beyond which a covariance matrix is not worth learning
-SIGMAS = (0.3, 0.1, 0.03)  # smoothing widths in units of the scale, from coarse to fine
+SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +106,12 @@ def _stages(problem: Problem, findings: Findings) -> list[Stage]:
     if problem.black_box:
         if domain.size <= MANY:
             return [Stage(solvers.CMA(), None, "a black box: values only")]
-        return _smoothed(problem, "a black box with many variables")
+        return [_smoothed(problem, "a black box with many variables")]
     derivative = words & {"flat", "jumps"}
     noisy = problem.random or problem.batch_size is not None
     if derivative or _sampling_blocks(findings):
         reason = "the derivative is zero or misses jumps" if derivative else "the derivative does not pass the sampling"
-        return [*_smoothed(problem, reason), *([evolution] if domain.size <= MANY else [])]
+        return [_smoothed(problem, reason), *([evolution] if domain.size <= MANY else [])]
     if noisy:
         return [Stage(constrained(problem, solvers.Descent()), None, "noisy gradients")]
     if "kinked" in words:
@@ -137,21 +136,16 @@ def constrained(problem: Problem, solver: Any) -> Any:
     if not (problem.subject_to and solver.NEEDS.unconstrained):
         return solver
     noisy = not solver.NEEDS.deterministic
-    return solvers.AugmentedLagrangian(solver, patience=4 if noisy else 20)
+    return solvers.AugmentedLagrangian(solver, patience=12 if noisy else 20)
 
 
-def _smoothed(problem: Problem, reason: str) -> list[Stage]:
-    """Descent on ever less smoothed problems."""
+def _smoothed(problem: Problem, reason: str) -> Stage:
+    """Descent on the smoothed problem, sharpened on the way."""
     scale = problem.domain.scale
-    uniform = scale.size == 0 or np.all(scale == scale[0])
+    uniform = scale.size == 0 or bool(np.all(scale == scale[0]))
     width = float(scale[0]) if uniform and scale.size else 1.0
-    stages = []
-    for sigma in SIGMAS:
-        spread = sigma * width if uniform else problem.domain.unravel(jnp.asarray(sigma * scale))
-        route = routes.smooth(sigma=spread, samples=32)
-        solver = constrained(problem, solvers.Descent(learning_rate=sigma / 3))
-        stages.append(Stage(solver, route, reason if sigma == SIGMAS[0] else "less smoothing"))
-    return stages
+    sigma = SIGMA * width if uniform else problem.domain.unravel(SIGMA * scale)
+    return Stage(constrained(problem, solvers.Descent(learning_rate=SIGMA / 3)), routes.smooth(sigma=sigma), reason)
 
 
 def _sampling_blocks(findings: Findings) -> bool:

@@ -18,7 +18,7 @@ from descend.solution import Budget, Certificate, Event, Trace
 from descend.solvers import AskTell, Progress
 
 LOG = logging.getLogger("descend")
-STALLED = 60  # segments without a better point, and half of the stage's evaluations, before a solver is given up
+STALLED = 150  # segments without a better point, and half of the stage's evaluations, before a solver is given up
 HOPELESS = 100  # evaluations, all of them failed, after which a run ends
 SAVE_EVERY = 1.0  # seconds between checkpoints
 

@@ -11,7 +11,7 @@ import numpy as np
 from descend import numerics
 from descend.engine import checkpoint as checkpoints
 from descend.engine.evaluate import Evaluator
-from descend.engine.finish import certificate, finish, tolerance_of
+from descend.engine.finish import BROKEN, certificate, finish, tolerance_of
 from descend.engine.plans import Plan, plan
 from descend.engine.run import Run
 from descend.engine.workers import start_workers
@@ -79,7 +79,8 @@ def solve(
         first = problem.domain.start() if start is None else problem.point(start)
         limit = tolerance_of(problem) if tolerance is None else tolerance
         pool = start_workers(problem, workers, budget.seconds_each)
-        certifiable = not (problem.black_box or problem.random or problem.domain.discrete)
+        broken = planned.findings.words & set(BROKEN)
+        certifiable = not (problem.black_box or problem.random or problem.domain.discrete or broken)
 
         def listen(event: Event) -> Any:
             bar(event)
@@ -93,7 +94,7 @@ def solve(
             limit,
             key,
             Evaluator(problem, pool),
-            (lambda x: certificate(problem, x, limit)) if certifiable else None,
+            (lambda x: certificate(planned, x, limit)) if certifiable else None,
             listen,
             None if checkpoint is None else pathlib.Path(checkpoint),
             began,

@@ -1,5 +1,7 @@
 """Says something about a problem: what stands in the way of its gradient, and whether an answer is one."""
 
+from descend.inspection.certificate import certify
+from descend.inspection.feasibility import least_violation, ray
 from descend.inspection.inspector import inspect
 
-__all__ = ["inspect"]
+__all__ = ["certify", "inspect", "least_violation", "ray"]

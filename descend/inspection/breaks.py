@@ -10,6 +10,9 @@ from descend.inspection.subject import Line, Samples, Subject
 from descend.program.candidates import Candidate, Role
 from descend.program.source import Place
 
+LANES = 32  # points whose fingerprints are computed at once
+AT_ONCE = 8  # crossings that are closed in upon at once
+
 
 class Group(NamedTuple):
     """Candidates of one role on one line of the user's: what a finding can name."""
@@ -28,7 +31,6 @@ class Break(NamedTuple):
         output: index of the output where it shows most.
         gap: the jump of the value there.
         slope_gap: the jump of the slope along the line.
-        t, line: where.
     """
 
     word: str
@@ -36,17 +38,24 @@ class Break(NamedTuple):
     output: int
     gap: float
     slope_gap: float
-    t: float
-    line: Line
 
 
-class Bracket(NamedTuple):
-    """Both sides of one crossing of one group: samples with a leading axis of length 2."""
+class Crossing(NamedTuple):
+    """A stretch of a line at whose ends the fingerprints of a group differ.
+
+    Attributes:
+        group: the group.
+        line, low, high: the stretch.
+        size: for each output, its range nearby: the yardstick of a jump.
+        steep: for each output, the largest slope nearby: the yardstick of a kink.
+    """
 
     group: Group
-    line: int
-    t: np.ndarray
-    sides: Samples
+    line: Line
+    low: float
+    high: float
+    size: np.ndarray
+    steep: np.ndarray
 
 
 def groups(candidates: Sequence[Candidate]) -> list[Group]:
@@ -58,87 +67,94 @@ def groups(candidates: Sequence[Candidate]) -> list[Group]:
     return [Group(*name, tuple(members)) for name, members in found.items()]
 
 
-def crossings(swept: Sweep, group: Group, most: int) -> list[tuple[int, int]]:
-    """Up to `most` intervals (line, index) that the group changes in: the worst first, on different lines first."""
+def crossings(swept: Sweep, group: Group) -> list[Crossing]:
+    """The intervals of the sweep that a group changes in: the worst first, on different lines first."""
     changed = swept.changes(list(group.members)) & swept.finite()
     badness = np.where(changed, np.nan_to_num(swept.gaps).max(-1), -1.0)
-    chosen: list[tuple[int, int]] = []
-    for turn in range(most):
+    order = np.argsort(-badness, axis=1, kind="stable")
+    found = []
+    for turn in range(badness.shape[1]):
         for line in np.argsort(-badness.max(1), kind="stable"):
-            order = np.argsort(-badness[line], kind="stable")
-            if len(chosen) < most and turn < len(order) and changed[line, order[turn]]:
-                chosen.append((int(line), int(order[turn])))
-    return chosen
+            j = order[line, turn]
+            if changed[line, j]:
+                slopes = swept.slopes[line]
+                steep = np.max(np.where(np.isfinite(slopes), abs(slopes), 0.0), axis=0)
+                low, high = swept.t[line, j : j + 2]
+                found.append(Crossing(group, swept.lines[line], low, high, swept.range[line], steep))
+    return found
 
 
-def close_in(subject: Subject, swept: Sweep, wanted: list[tuple[Group, int, int]]) -> list[Bracket]:
-    """Bisects each interval until only rounding separates its ends, keeping a change of its group inside."""
-    if not wanted:
-        return []
-    lines = [swept.lines[line] for _, line, _ in wanted]
-    low = np.array([swept.t[line, j] for _, line, j in wanted])
-    high = np.array([swept.t[line, j + 1] for _, line, j in wanted])
-    start = [[each[line, j + side] for _, line, j in wanted] for side in (0, 1) for each in swept[3:6]]
-    below, above = (Samples(*(np.stack(each) for each in part)) for part in (start[:3], start[3:]))
-    for _ in range(int(-np.log2(subject.eps) * 0.6)):
-        middle = (low + high) / 2
-        now = subject.sample(middle, lines)
-        moved = np.array(
-            [
-                (now.marks[i, list(group.members)] != below.marks[i, list(group.members)]).any()
-                for i, (group, _, _) in enumerate(wanted)
-            ]
-        )
-        low, high = np.where(moved, low, middle), np.where(moved, middle, high)
-        below = Samples(*(np.where(moved[:, None], old, new) for old, new in zip(below, now, strict=True)))
-        above = Samples(*(np.where(moved[:, None], new, old) for old, new in zip(above, now, strict=True)))
-    return [
-        Bracket(
-            group,
-            line,
-            np.array([low[i], high[i]]),
-            Samples(*(np.stack([a[i], b[i]]) for a, b in zip(below, above, strict=True))),
-        )
-        for i, (group, line, _) in enumerate(wanted)
-    ]
+def scattered(subject: Subject, swept: Sweep, missed: list[Group], rng: np.random.Generator) -> list[Crossing]:
+    """Crossings of groups that the sweep did not meet, between the center and random points around it."""
+    reach = np.repeat([0.3, 1.0, 1.0, 3.0], LANES // 4)[:, None]
+    points = subject.x + reach * subject.scale * rng.normal(size=(LANES, subject.x.size))
+    project = subject.domain.project
+    points = np.stack([np.asarray(subject.domain.ravel(project(subject.domain.unravel(p)))) for p in points])
+    points[0] = subject.x
+    marks = subject.marks(points)
+    near = ~swept.far
+    slopes = np.where(np.isfinite(swept.slopes[near]), abs(swept.slopes[near]), 0.0)
+    size, steep = swept.range[near].max(0), slopes.max((0, 1))
+    found = []
+    for group in missed:
+        members = list(group.members)
+        across = np.flatnonzero((marks[:, members] != marks[0, members]).any(-1))[:2]
+        found += [Crossing(group, Line(subject.x, points[i]), 0.0, 1.0, size, steep) for i in across]
+    return found
 
 
-def jumps_of(subject: Subject, swept: Sweep, bracket: Bracket) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Value gaps and slope gaps at a bracket, and which of each are beyond rounding. Arrays over the outputs."""
-    values, slopes = bracket.sides.values, bracket.sides.slopes
-    with np.errstate(all="ignore"):
-        drift = slopes.mean(0) * (bracket.t[1] - bracket.t[0])
-        gap = np.diff(values, axis=0)[0] - np.where(abs(drift) < swept.range[bracket.line], drift, 0.0)
-        slope_gap = np.diff(slopes, axis=0)[0]
-        tolerance = np.sqrt(subject.eps)
-        size = np.fmax.reduce(abs(values), 0)
-        # A gap must exceed both rounding and what a steep but continuous function does over the bracket.
-        steepest = np.fmax.reduce(abs(slopes), 0) * (bracket.t[1] - bracket.t[0])
-        jumped = abs(gap) > tolerance * swept.range[bracket.line] + 100 * subject.eps * size + 2 * steepest
-        along = np.nanmax(np.where(np.isfinite(swept.slopes[bracket.line]), abs(swept.slopes[bracket.line]), 0.0), 0)
-        steep = np.maximum(along, abs(slopes).max(0))
-        floor = 1e3 * subject.eps * size / np.maximum(np.ptp(swept.t[bracket.line]), 1e-3)
-        bent = abs(slope_gap) > 10 * tolerance * steep + floor
-    return gap, slope_gap, jumped & np.isfinite(gap), bent & np.isfinite(slope_gap)
+def close_in(subject: Subject, wanted: list[Crossing]) -> list[Crossing]:
+    """Narrows each crossing until only rounding separates its ends, keeping a change of its group inside."""
+    share = max(1, LANES // len(wanted))
+    inside = np.linspace(0, 1, share + 2)[1:-1]
+    rounds = int(np.ceil(-np.log2(subject.eps) * 0.6 / np.log2(share + 1)))
+    edges = np.array([[c.low, c.high] for c in wanted])
+    first = None
+    for _ in range(rounds):
+        grid = edges[:, :1] + inside * (edges[:, 1:] - edges[:, :1])
+        points = np.concatenate([subject.on(c.line, t) for c, t in zip(wanted, grid, strict=True)])
+        spare = np.repeat(points[:1], LANES - len(points), axis=0)
+        if first is None:
+            first = subject.marks(_padded([subject.on(c.line, edges[i, :1]) for i, c in enumerate(wanted)]))
+        marks = subject.marks(np.concatenate([points, spare]))[: len(points)].reshape(len(wanted), share, -1)
+        for i, c in enumerate(wanted):
+            members = list(c.group.members)
+            moved = (marks[i][:, members] != first[i, members]).any(-1)
+            stop = int(np.argmax(moved)) if moved.any() else share
+            t = np.concatenate([edges[i, :1], grid[i], edges[i, 1:]])
+            edges[i] = t[stop], t[stop + 1]
+    return [c._replace(low=a, high=b) for c, (a, b) in zip(wanted, edges, strict=True)]
 
 
-def find(subject: Subject, swept: Sweep, most: int, lanes: int) -> list[Break]:
-    """The breaks on lines of candidates that the sweep crossed.
+def _padded(points: list[np.ndarray]) -> np.ndarray:
+    rows = np.concatenate(points)
+    return np.concatenate([rows, np.repeat(rows[:1], LANES - len(rows), axis=0)])
+
+
+def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) -> list[Break]:
+    """The breaks on the lines of candidates that probing crosses.
 
     Args:
         subject: the problem.
         swept: its sweep.
-        most: crossings tried for each group.
-        lanes: crossings tried in all; the worst groups come first.
+        rounds: how often crossings of groups that are not yet confirmed are tried, a few at once.
+        rng: for the search for crossings that the sweep did not meet.
     """
     every = groups(subject.candidates)
-    wanted = [(g, *crossing) for g in every for crossing in crossings(swept, g, most)]
-    rank = {g: [w for w in wanted if w[0] is g] for g in every}
-    wanted = [rank[g][turn] for turn in range(most) for g in every if turn < len(rank[g])][:lanes]
+    if not every:
+        return []
+    waiting = {g: crossings(swept, g) for g in every}
+    missed = [g for g in every if not waiting[g]]
+    if missed:
+        for crossing in scattered(subject, swept, missed, rng):
+            waiting[crossing.group].append(crossing)
     found: dict[tuple[Group, str], Break] = {}
-    for bracket in close_in(subject, swept, wanted):
-        broken = _judge(subject, swept, bracket, every)
-        if broken is not None:
+    for _ in range(rounds):
+        # A branch that is kinked at one crossing may jump at another; a kink has no worse to show.
+        wanted = _next(waiting, {g for g, word in found if word != "kinked" or g.role is Role.KINKS})
+        if not wanted:
+            break
+        for broken in _measured(subject, swept, close_in(subject, wanted)):
             name = (broken.group, broken.word)
             if name not in found or abs(broken.gap) > abs(found[name].gap):
                 found[name] = broken
@@ -146,28 +162,60 @@ def find(subject: Subject, swept: Sweep, most: int, lanes: int) -> list[Break]:
     return [b for (group, word), b in found.items() if word != "kinked" or group not in discontinuous]
 
 
-def _judge(subject: Subject, swept: Sweep, bracket: Bracket, every: list[Group]) -> Break | None:
-    gap, slope_gap, jumped, bent = jumps_of(subject, swept, bracket)
-    own = set(bracket.group.members)
-    changed = {i for g in every for i in g.members if bracket.sides.marks[0][i] != bracket.sides.marks[1][i]}
-    reached = sorted({output for i in own & changed for output in subject.candidates[i].outputs})
+def _next(waiting: dict[Group, list[Crossing]], done: set[Group]) -> list[Crossing]:
+    """The next few crossings to try, taken in turn from the groups that are not done."""
+    chosen: list[Crossing] = []
+    open_ones = [crossings for group, crossings in waiting.items() if group not in done]
+    while len(chosen) < AT_ONCE and any(open_ones):
+        for crossings in open_ones:
+            if crossings and len(chosen) < AT_ONCE:
+                chosen.append(crossings.pop(0))
+    return chosen
+
+
+def _measured(subject: Subject, swept: Sweep, closed: list[Crossing]) -> list[Break]:
+    t = np.array([edge for c in closed for edge in (c.low, c.high)])
+    sides = subject.sample(t, [c.line for c in closed for _ in (0, 1)])
+    judged = [
+        _judge(subject, swept, c, Samples(*(part[2 * i : 2 * i + 2] for part in sides))) for i, c in enumerate(closed)
+    ]
+    return [each for each in judged if each is not None]
+
+
+def _steps(subject: Subject, crossing: Crossing, sides: Samples) -> tuple[np.ndarray, ...]:
+    """Value gaps and slope gaps at a closed crossing, and which of each are beyond rounding: over the outputs."""
+    width = crossing.high - crossing.low
+    with np.errstate(all="ignore"):
+        gap, slope_gap = np.diff(sides.values, axis=0)[0], np.diff(sides.slopes, axis=0)[0]
+        magnitude, steepest = abs(sides.values).max(0), abs(sides.slopes).max(0)
+        tolerance = np.sqrt(subject.eps)
+        # A jump exceeds both rounding and what a steep but continuous function does over the width.
+        jumped = abs(gap) > tolerance * crossing.size + 100 * subject.eps * magnitude + 2 * steepest * width
+        steep = np.maximum(crossing.steep, steepest)
+        bent = abs(slope_gap) > 3 * subject.eps**0.6 * steep + 1e3 * subject.eps * magnitude
+    return gap, slope_gap, jumped & np.isfinite(gap), bent & np.isfinite(slope_gap)
+
+
+def _judge(subject: Subject, swept: Sweep, crossing: Crossing, sides: Samples) -> Break | None:
+    gap, slope_gap, jumped, bent = _steps(subject, crossing, sides)
+    group = crossing.group
+    changed = [i for i in group.members if sides.marks[0][i] != sides.marks[1][i]]
+    reached = sorted({output for i in changed for output in subject.candidates[i].outputs})
     if not reached:
         return None
-    line = swept.lines[bracket.line]
-    kills = [subject.candidates[i] for i in own & changed]
+
+    def broken(word: str, output: int) -> Break:
+        return Break(word, group, output, float(gap[output]), float(slope_gap[output]))
+
     worst = max(reached, key=lambda k: (jumped[k], abs(gap[k])))
     if jumped[worst]:
-        if bracket.group.role is Role.KINKS:
+        if group.role is Role.KINKS:
             return None  # a continuous operation: whatever jumps here is another line's
+        pure = group.role is Role.KILLS and any(not subject.candidates[i].mixed for i in changed)
         # Where no derivative flows at all, a branch or a modulo is a staircase too.
-        level = is_level(swept, worst)
-        pure = bracket.group.role is Role.KILLS and any(not c.mixed for c in kills)
-        word = "flat" if pure or level else "jumps"
-        return Break(word, bracket.group, worst, gap[worst], slope_gap[worst], float(bracket.t[0]), line)
+        return broken("flat" if pure or is_level(swept, worst) else "jumps", worst)
     worst = max(reached, key=lambda k: (bent[k], abs(slope_gap[k])))
-    if bent[worst]:
-        return Break("kinked", bracket.group, worst, gap[worst], slope_gap[worst], float(bracket.t[0]), line)
-    return None
+    return broken("kinked", worst) if bent[worst] else None
 
 
 def is_level(swept: Sweep, output: int) -> bool:

@@ -107,6 +107,10 @@ def _first_order(
     ]
     if not bool(flat.problem.domain.contains(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x))):
         failed.append("x is outside its domain")
+    if around.jumps:
+        failed.append("the loss jumps at x, or is noisy")
+    elif around.stuck:
+        failed.append("the loss is constant near x and lower farther away: a vanishing derivative says nothing")
     if not np.isfinite(around.mismatch):
         failed.append("values next to x are not finite")
     elif around.mismatch > 1:
@@ -221,10 +225,18 @@ def _violation(problem: Problem, x: Any) -> tuple[float, int]:
         return 0.0, 0
     plain = problem if problem.route is None else problem.via(None)
     draws = DRAWS if problem.random and not problem.black_box else 1
-    if not problem.black_box:
-        x = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), x)
+    keys = jax.random.split(jax.random.key(0), draws)
     try:
-        values = [plain.evaluate(x, key=key).constraints for key in jax.random.split(jax.random.key(0), draws)]
+        if problem.black_box:
+            values = [plain.evaluate(x, key=key).constraints for key in keys]
+        else:
+            x = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), x)
+
+            def build() -> Any:
+                return jax.jit(lambda inputs, x, key: plain.bind(inputs).evaluate(x, key=key).constraints)
+
+            program = plain.compiled("constraints", build)
+            values = [program(plain.inputs, x, key) for key in keys]
     except Exception:  # a point where user code raises satisfies nothing
         return np.inf, draws
     means = tuple(np.mean([np.asarray(v, np.float64) for v in each], axis=0) for each in zip(*values, strict=True))

@@ -79,9 +79,7 @@ def _lanczos(subject: Subject, x: np.ndarray, steps: int = 48, probes: int = 16)
     subject.evaluations += 6 * (2 * steps + probes)
     ratios = []
     null = np.zeros((0, x.size))
-    for index, (basis, projected) in enumerate(
-        tuple(np.asarray(each, np.float64) for each in pair) for pair in found
-    ):
+    for index, (basis, projected) in enumerate(tuple(np.asarray(each, np.float64) for each in pair) for pair in found):
         if not np.isfinite(projected).all() or not projected.any():
             return None
         eigenvalues, vectors = np.linalg.eigh((projected + projected.T) / 2)

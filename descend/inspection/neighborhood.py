@@ -44,18 +44,23 @@ class Surroundings:
             gradient leaves unexplained at every step, over what rounding explains: above 1, the gradient is not the
             derivative of the loss here.
         kinked: the indices of given constraint rows for which the same is true.
+        jumps: whether the loss differs at a step where it can only differ by rounding.
+        stuck: whether the loss is constant around the point but lower elsewhere within one scale: a step of a
+            staircase, where a vanishing derivative says nothing.
     """
 
     noise: float
     variation: float
     mismatch: float
     kinked: np.ndarray
+    jumps: bool
+    stuck: bool
 
 
 def survey(
     flat: Flat, point: np.ndarray, gradient: np.ndarray, active: np.ndarray, rows: np.ndarray, tolerance: float
 ) -> Surroundings:
-    """Values along random feasible directions, at three lengths and at one scale.
+    """Values along random feasible directions, at four lengths and at one scale.
 
     The part of f(x + hd) - f(x) - h g.d that shrinks slower than h is a kink or a wrong derivative: what two lengths a
     factor of ten apart extrapolate to at h = 0 (Richardson), unless the smaller length alone halves it.
@@ -72,9 +77,11 @@ def survey(
     away = directions(flat, point, lengths.coarse)
     far = flat.scale * np.random.default_rng(1).uniform(-1, 1, (PROBES, flat.size))
     near = [flat.round(point + h * away) for h in (lengths.tiny, lengths.fine, lengths.coarse)]
+    ring = np.array([flat.round(flat.project(point + lengths.falls[-1] * step)) for step in far])
     reach = np.array([flat.round(flat.project(point + step)) for step in far])
-    loss, constraints = flat.values(np.concatenate([point[None], *near, reach]))
-    here, there, (fx, cx) = loss[1 : 1 + 3 * PROBES], loss[1 + 3 * PROBES :], (loss[0], constraints[0])
+    loss, constraints = flat.values(np.concatenate([point[None], *near, ring, reach]))
+    fx, here, around, there = loss[0], *np.split(loss[1:], [3 * PROBES, 4 * PROBES])
+    cx, constraints = constraints[0], constraints[1 : 1 + 3 * PROBES]
     apart = abs(there - fx)
     variation = float(np.max(apart[np.isfinite(apart)], initial=0.0)) if np.isfinite(apart).any() else np.inf
 
@@ -88,12 +95,15 @@ def survey(
     mismatch = _jump(unexplained, noise, slack, lengths)
     kinked = []
     for index, row in zip(active, rows, strict=True):
-        left = (constraints[1 : 1 + 3 * PROBES, index] - cx[index] - moved @ row).reshape(3, PROBES)
+        left = (constraints[:, index] - cx[index] - moved @ row).reshape(3, PROBES)
         size = float(np.max(abs(row * flat.scale), initial=0.0))
         error = float(np.max(abs(left[0]))) + rounding * (abs(cx[index]) + lengths.fine * size)
         if _jump(left, error, 10 * tolerance * max(size, float(flat.unit[index])), lengths) > 1:
             kinked.append(index)
-    return Surroundings(noise, variation, mismatch, np.array(kinked, int))
+    jumps = bool(np.max(abs(unexplained[0])) > 1e-4 * min(1.0, variation) + 100 * rounding * abs(fx))
+    constant = not gradient.any() and bool(np.all(abs(around - fx) <= rounding * abs(fx)))
+    stuck = constant and bool(np.any(there < fx - rounding * abs(fx)))
+    return Surroundings(noise, variation, mismatch, np.array(kinked, int), jumps, stuck)
 
 
 def _jump(unexplained: np.ndarray, noise: float, slack: float, lengths: Steps) -> float:

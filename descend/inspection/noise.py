@@ -80,11 +80,7 @@ def _difference(a: compat.Program, b: compat.Program, outer: Place | None) -> tu
     for one, two in zip(a.jaxpr.eqns, b.jaxpr.eqns, strict=False):
         here = place(one) or outer
         literals = [[v.val for v in e.invars if compat.is_literal(v)] for e in (one, two)]
-        if (
-            one.primitive is not two.primitive
-            or len(literals[0]) != len(literals[1])
-            or not all(map(_same, *literals))
-        ):
+        if one.primitive is not two.primitive or len(literals[0]) != len(literals[1]) or not all(map(_same, *literals)):
             return (here,)
         for (_, _, x), (_, _, y) in zip(compat.inner(one), compat.inner(two), strict=False):
             inside = _difference(x, y, here)

@@ -48,11 +48,17 @@ def from_values(subject: Subject) -> list[Finding]:
     if seen.deviation > 0:
         found.append(
             Finding(
-                "stochastic", here, {"how": "probed", "deviation": seen.deviation, "changes from": f"{seen.cause} to {seen.cause}"}
+                "stochastic",
+                here,
+                {"how": "probed", "deviation": seen.deviation, "changes from": f"{seen.cause} to {seen.cause}"},
             )
         )
     if seen.flat:
-        evidence = {"how": "probed", "steps without change": black_box.STEPS[0], "steps with change": black_box.STEPS[1]}
+        evidence = {
+            "how": "probed",
+            "steps without change": black_box.STEPS[0],
+            "steps with change": black_box.STEPS[1],
+        }
         found.append(Finding("flat", here, evidence, _smooth(black_box.STEPS[1] * _unit(subject))))
     if seen.bad is not None:
         evidence = {"how": "probed", "what": "value", "at": "inside", "x": seen.bad[:8].tolist()}
@@ -135,8 +141,10 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
         evidence["primitive"] = subject.candidates[b.group.members[0]].primitive
         if name is not None:
             evidence["constraint"] = name
-        useless = b.word != "kinked" and seen is not None and seen.sigma is None and name is None
-        found.append(Finding(b.word, where(b.group.place, subject.problem), evidence, "" if useless else _smooth(sigma)))
+        useless = b.word != "kinked" and any(f.what == "uninformative" for f in found) and name is None
+        found.append(
+            Finding(b.word, where(b.group.place, subject.problem), evidence, "" if useless else _smooth(sigma))
+        )
     return found
 
 
@@ -159,7 +167,9 @@ def on_unread(subject: Subject, swept: Sweep, broken: list[Break]) -> list[Findi
     if stops and not broken and apart > 0.5 and not level:
         for candidate in stops:
             evidence = {"how": "static and probed", "primitive": candidate.primitive}
-            found.append(Finding("flat", where(candidate.place, subject.problem), evidence, _smooth(0.1 * _unit(subject))))
+            found.append(
+                Finding("flat", where(candidate.place, subject.problem), evidence, _smooth(0.1 * _unit(subject)))
+            )
     return found
 
 

@@ -72,9 +72,7 @@ def _constraint_values(subject: Subject) -> list[np.ndarray] | None:
     if row is None:
         return None
     edges = np.cumsum([1, *(int(np.prod(shape, dtype=int)) for shape in subject.shapes)])
-    return [
-        row[a:b].reshape(shape) for a, b, shape in zip(edges[:-1], edges[1:], subject.shapes, strict=True)
-    ]
+    return [row[a:b].reshape(shape) for a, b, shape in zip(edges[:-1], edges[1:], subject.shapes, strict=True)]
 
 
 def _activity(constraint: Constraint, value: np.ndarray) -> tuple[int, float]:

@@ -59,6 +59,7 @@ class Subject:
         self.scale = np.broadcast_to(np.asarray(self.domain.scale, np.float64), self.x.shape)
         self.key = key
         self.evaluations = 0
+        self.lanes = 0
         self.failures: list[str] = []
         self.dtype = np.dtype(jnp.result_type(float))
         self.eps = float(np.finfo(self.dtype).eps) if not problem.black_box else 2.0**-52
@@ -139,7 +140,7 @@ class Subject:
     def sample(self, t: np.ndarray, lines: list[Line], keys: jax.Array | None = None) -> Samples:
         """Values, slopes and fingerprints, one point on each of `lines`."""
         count = len(t)
-        size = count if count > 16 else 1 << (count - 1).bit_length()  # few shapes, so that little is compiled
+        self.lanes = size = max(count, self.lanes)  # one shape serves all, so that little is compiled
         t = np.concatenate([t, np.repeat(t[:1], size - count)])
         a, b = (np.stack([*each, *[each[0]] * (size - count)]) for each in zip(*lines, strict=True))
         if keys is None:
@@ -150,6 +151,23 @@ class Subject:
         out = run(self.array(t), self.array(a), self.array(b), keys, self.inputs)
         values, slopes, marks = (np.asarray(each)[:count] for each in out)
         return Samples(values.astype(np.float64), slopes.astype(np.float64), marks)
+
+    def marks(self, points: np.ndarray) -> np.ndarray:
+        """(points, candidates): fingerprints alone, at flat points."""
+
+        def look(x: Any, key: Any, inputs: Inputs) -> Any:
+            assert self.program is not None
+            return fingerprints(self.program, self.candidates)(x, key, *jax.tree.leaves(inputs))
+
+        run = self.compiled("marks", lambda: jax.vmap(look, in_axes=(0, None, None)))
+        self.evaluations += len(points)
+        return np.asarray(run(self.array(points), self.key, self.inputs))
+
+    def on(self, line: Line, t: np.ndarray) -> np.ndarray:
+        """(points, n): the points of a line."""
+        if self.domain.convex:
+            return line.a + t[:, None] * (line.b - line.a)
+        return np.stack([np.asarray(self.along(each, *line)) for each in t])
 
     def _sample(self, t: Any, a: Any, b: Any, key: Any, inputs: Inputs) -> tuple[Any, Any, Any]:
         def outputs(t: Any) -> Any:

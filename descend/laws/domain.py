@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,29 +14,69 @@ from descend import numerics
 from descend.domains import Domain
 
 COUNT = 16  # neighbors asked for at a time
+UNOPTIMIZED = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}  # compiles in half the time
 FEW = 2000  # sets with at most so many members are listed
 
 
-class Probe(NamedTuple):
+@dataclass
+class Probe:
     """What the laws look at.
 
     Attributes:
         domain: the domain under test.
-        keys: distinct keys.
-        samples: draws from it, one a key, as they come.
-        members: the start and the draws, as NumPy float64.
+        key: for draws.
+        members: the start and some samples, as NumPy float64.
         points: trees of NumPy float64 near and far, most of them outside.
+        broken: the same with NaN and infinities.
         accuracy: how far, relative to max(1, |x|), two answers that should be equal may differ in float64.
         loose: the same in JAX at its present precision.
+        rows: what `_program` gives for each point, member and key, traced together.
     """
 
     domain: Domain
-    keys: list[jax.Array]
-    samples: list[Any]
+    key: jax.Array
     members: list[Any]
     points: list[Any]
+    broken: list[Any]
     accuracy: float
     loose: float
+    rows: list["Row"] = field(default_factory=list)
+
+
+class Row(NamedTuple):
+    """Inputs in NumPy float64, and the answers to them in JAX by name."""
+
+    x: Any
+    member: Any
+    key: jax.Array
+    answers: dict[str, Any]
+
+
+def _program(domain: Domain, x: Any, member: Any, key: jax.Array) -> dict[str, Any]:
+    """Every method in one traceable function, so that it is compiled once."""
+    methods: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "project": lambda done: domain.project(x),
+        "round": lambda done: domain.round(x),
+        "unravel(ravel)": lambda done: domain.unravel(domain.ravel(x)),
+        "sample": lambda done: domain.sample(key),
+        "neighbors": lambda done: domain.neighbors(member, key, COUNT),
+        "contains": lambda done: domain.contains(x),
+        "contains member": lambda done: domain.contains(member),
+        "contains round": lambda done: domain.contains(done["round"]),
+        "contains project": lambda done: domain.contains(done["project"]),
+        "contains sample": lambda done: domain.contains(done["sample"]),
+        "contains neighbors": lambda done: jax.vmap(domain.contains)(done["neighbors"]),
+    }
+    answers: dict[str, Any] = {}
+    for name, method in methods.items():
+        try:
+            answers[name] = method(answers)
+        except Exception as error:
+            raise AssertionError(f"({name} raised {type(error).__name__}: {error})") from error
+    return answers
 
 
 def check_domain(domain: Domain, key: Any = 0, accuracy: float = 1e-9) -> None:
@@ -55,7 +97,7 @@ def check_domain(domain: Domain, key: Any = 0, accuracy: float = 1e-9) -> None:
     if not isinstance(domain, Domain):
         raise TypeError(f"check_domain takes an instance of descend.domains.Domain, got {domain!r}")
     probe = None
-    for law in (_probe_law, *LAWS):
+    for law in (_probe, *LAWS):
         try:
             probe = law(domain, numerics.as_key(key), accuracy) if probe is None else law(probe) or probe
         except Exception as error:
@@ -63,22 +105,44 @@ def check_domain(domain: Domain, key: Any = 0, accuracy: float = 1e-9) -> None:
             raise AssertionError(f"{domain!r}: broken law: {law.__doc__.splitlines()[0]} {said}".strip()) from error
 
 
-def _probe_law(domain: Domain, key: jax.Array, accuracy: float) -> Probe:
+def _probe(domain: Domain, key: jax.Array, accuracy: float) -> Probe:
     """The domain gives a start, samples, a size and a scale."""
-    keys = list(jax.random.split(key, 4))
-    start, samples = domain.start(), [domain.sample(k) for k in keys]
-    exact = [domain.round(jax.tree.map(np.asarray, sample)) for sample in samples]
-    generator = np.random.default_rng(numerics.seed(keys[0]))
+    start = domain.start()
+    samples = jax.vmap(domain.sample)(jax.random.split(key, 3))
+    samples = [
+        jax.tree.map(lambda leaf, index=index: np.asarray(leaf[index], np.float64), samples) for index in range(3)
+    ]
+    generator = np.random.default_rng(numerics.seed(key))
     middle, scale = _flat(start), np.broadcast_to(domain.scale, domain.shape).ravel()
     sizes = [0.01, 0.3, 1.0, 1.0, 3.0, 10.0]
     points = [domain.unravel(middle + size * scale * generator.normal(size=domain.size)) for size in sizes]
-    loose = accuracy if jax.dtypes.canonicalize_dtype(float) == np.float64 else numerics.tolerance(np.float32)
-    return Probe(domain, keys, samples, [start, *exact], points, accuracy, loose)
+    patterns = ([np.nan], [np.inf], [np.nan, np.inf, 0.3, -np.inf, 2.0])
+    broken = [domain.unravel(np.resize(pattern, domain.size)) for pattern in patterns]
+    loose = accuracy if jnp.result_type(float) == np.float64 else numerics.tolerance(np.float32)
+    return Probe(domain, key, [start, *map(domain.round, samples)], points, broken, accuracy, loose)
+
+
+def _traced(probe: Probe) -> None:
+    """jit and vmap agree with eager, and JAX in gives JAX out."""
+    inputs = [*probe.points, *probe.members, *probe.broken] * 2
+    members = [member for _, member in zip(inputs, itertools.cycle(probe.members), strict=False)]
+    keys = jax.random.split(probe.key, len(inputs))
+    stacks = [jax.tree.map(lambda *leaves: np.stack(leaves), *trees) for trees in (inputs, members)]
+    program = jax.jit(jax.vmap(partial(_program, probe.domain)), compiler_options=UNOPTIMIZED)
+    traced = program(*map(_jax, stacks), keys)
+    for index, (x, member) in enumerate(zip(inputs, members, strict=True)):
+        answers = jax.tree.map(lambda leaf, index=index: np.asarray(leaf[index]), traced)
+        probe.rows.append(Row(x, member, keys[index], answers))
+    row = probe.rows[2]
+    for name, answer in _program(probe.domain, _jax(row.x), _jax(row.member), row.key).items():
+        kinds = {type(leaf).__name__ for leaf in jax.tree.leaves(answer) if not isinstance(leaf, jax.Array)}
+        assert not kinds or name.startswith("contains"), f"({name} of JAX arrays gives {kinds})"
+        _same(row.answers[name], answer, probe.loose, f"{name} under jit(vmap) and eager")
 
 
 def _ravel(probe: Probe) -> None:
     """ravel gives a vector of length size, and unravel is its inverse."""
-    for x in (*probe.points, *probe.members, *probe.samples):
+    for x in (*probe.points, *probe.members):
         vector = probe.domain.ravel(x)
         assert vector.shape == (probe.domain.size,), f"(size {probe.domain.size}, but shape {vector.shape})"
         _same(probe.domain.unravel(vector), x, 0.0, "unravel(ravel(x)) and x")
@@ -94,12 +158,11 @@ def _start(probe: Probe) -> None:
 
 def _samples(probe: Probe) -> None:
     """Samples are members, and depend on the key."""
-    for sample in probe.samples:
-        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(sample)), "(a sample is not a JAX array)"
-        assert probe.domain.contains(sample), f"(not a member: {sample})"
-    many = jax.vmap(probe.domain.sample)(jax.random.split(probe.keys[0], 64))
-    alike = all(np.all(np.asarray(leaf) == np.asarray(leaf)[:1]) for leaf in jax.tree.leaves(many))
-    assert alike == (probe.domain.cardinality == 1), f"(64 keys {'all give one' if alike else 'give more than the one'})"
+    samples = [row.answers["sample"] for row in probe.rows]
+    for row in probe.rows:
+        assert row.answers["contains sample"], f"(not a member: {row.answers['sample']})"
+    alike = all(np.all(_flat(sample) == _flat(samples[0])) for sample in samples)
+    assert alike == (probe.domain.cardinality == 1), f"({len(samples)} keys give {'one' if alike else 'several'})"
 
 
 def _round(probe: Probe) -> None:
@@ -112,13 +175,12 @@ def _round(probe: Probe) -> None:
 
 def _round_anything(probe: Probe) -> None:
     """round of a discrete domain gives a member even for NaN and infinities."""
-    if not probe.domain.discrete or not all(part.discrete for part in getattr(probe.domain, "parts", ())):
+    if not all(part.discrete for part in _parts(probe.domain)):
         return
-    bad = np.resize([np.nan, np.inf, 0.3, -np.inf, 2.0], probe.domain.size)
-    for vector in (np.full(probe.domain.size, np.nan), np.full(probe.domain.size, np.inf), bad):
-        x = probe.domain.unravel(vector)
-        for kind in (x, _jax(x)):
-            assert probe.domain.contains(probe.domain.round(kind)), f"(round of {kind} is not a member)"
+    for x in probe.broken:
+        assert probe.domain.contains(probe.domain.round(x)), f"(round of {x} is not a member)"
+    for row in probe.rows:
+        assert row.answers["contains round"], f"(round of {row.x} is not a member, in JAX)"
 
 
 def _project(probe: Probe) -> None:
@@ -127,7 +189,7 @@ def _project(probe: Probe) -> None:
         projected = probe.domain.project(x)
         assert probe.domain.contains(projected), f"(projection of {x} is not a member)"
         _same(probe.domain.project(projected), projected, probe.accuracy, "twice projected and once")
-        if probe.domain.discrete and not hasattr(probe.domain, "parts"):
+        if all(part.discrete for part in _parts(probe.domain)):
             _same(projected, probe.domain.round(x), probe.accuracy, "project(x) and round(x)")
     for member in probe.members:
         _same(probe.domain.project(member), member, probe.accuracy, "project(member) and member")
@@ -161,12 +223,14 @@ def _outside(probe: Probe) -> None:
         gap = np.abs(_flat(x) - _flat(probe.domain.project(x))).max(initial=0.0)
         if gap > 1e-3 * max(1.0, np.abs(_flat(x)).max(initial=0.0)):
             assert not probe.domain.contains(x), f"(contains({x}), which projects to {probe.domain.project(x)})"
-    for bad in (np.nan, np.inf, -np.inf):
-        for place in {0, probe.domain.size - 1} if probe.domain.size else ():
+    for bad, place in itertools.product((np.nan, np.inf, -np.inf), {0, probe.domain.size - 1}):
+        if probe.domain.size:
             vector = _flat(probe.domain.start())
             vector[place] = bad
-            for x in (probe.domain.unravel(vector), _jax(probe.domain.unravel(vector))):
-                assert not probe.domain.contains(x), f"(contains a point with {bad})"
+            assert not probe.domain.contains(probe.domain.unravel(vector)), f"(contains a point with {bad})"
+    for row in probe.rows:
+        if not np.all(np.isfinite(_flat(row.x))):
+            assert not row.answers["contains"], f"(contains {row.x}, in JAX)"
     start = probe.domain.start()
     if isinstance(start, np.ndarray):
         assert not probe.domain.contains(start[None]), f"(contains a point of shape {start[None].shape})"
@@ -184,66 +248,40 @@ def _float64(probe: Probe) -> None:
                 _same(method(x), narrow, 0.0, f"{name}(x) with and without JAX's x64")
         _numpy(probe.domain.unravel(_flat(x)), "unravel(v)")
         assert isinstance(probe.domain.contains(x), (bool, np.bool_, np.ndarray)), "(contains answers in JAX)"
-    _numpy(probe.domain.neighbors(probe.members[0], probe.keys[0]), "neighbors(x)")
+    _numpy(probe.domain.neighbors(probe.members[0], probe.key), "neighbors(x)")
 
 
 def _agree(probe: Probe) -> None:
     """NumPy and JAX agree."""
-    for x in (*probe.points[1:4], *probe.members[:2]):
-        for name in ("project", "round", "contains", "ravel"):
-            method: Callable[[Any], Any] = getattr(probe.domain, name)
-            answer = method(_jax(x))
-            arrays = name == "contains" or all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(answer))
-            assert arrays, f"({name} of a JAX array is not one)"
-            _same(answer, method(x), probe.loose, f"{name} in JAX and in NumPy")
-
-
-def _traced(probe: Probe) -> None:
-    """jit and vmap agree with eager."""
-    domain = probe.domain
-    methods: dict[str, Callable[[Any, Any, Any], Any]] = {
-        "project": lambda x, member, key: domain.project(x),
-        "round": lambda x, member, key: domain.round(x),
-        "contains": lambda x, member, key: (domain.contains(x), domain.contains(member)),
-        "unravel": lambda x, member, key: domain.unravel(domain.ravel(x)),
-        "sample": lambda x, member, key: domain.sample(key),
-        "neighbors": lambda x, member, key: domain.neighbors(member, key, COUNT),
-    }
-
-    def program(x: Any, member: Any, key: Any) -> dict[str, Any]:
-        answers = {}
-        for name, method in methods.items():
-            try:
-                answers[name] = method(x, member, key)
-            except Exception as error:
-                raise AssertionError(f"({name} raised {type(error).__name__}: {error})") from error
-        return answers
-
-    rows = [(_jax(x), _jax(m), k) for x, m, k in zip(probe.points[2:5], probe.members, probe.keys, strict=False)]
-    together = jax.jit(jax.vmap(program))(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
-    for index, row in enumerate(rows[:2]):
-        for name, method in methods.items():
-            one = jax.tree.map(lambda leaf, index=index: leaf[index], together[name])
-            _same(one, method(*row), probe.loose, f"{name} under jit(vmap) and eager")
+    for row in probe.rows[: len(probe.points) + len(probe.members)]:
+        for name in ("project", "round", "contains"):
+            here = getattr(probe.domain, name)(row.x)
+            _same(row.answers[name], here, probe.loose, f"{name} in JAX and in NumPy")
 
 
 def _neighbors(probe: Probe) -> None:
     """neighbors are members that differ from x, as many as asked for, drawn from the key."""
     single = probe.domain.cardinality == 1
-    for member, key in itertools.product(probe.members[:3], probe.keys[:2]):
-        for x in (member, _jax(member)):
-            near = probe.domain.neighbors(x, key, COUNT)
-            shapes = [np.shape(leaf) for leaf in jax.tree.leaves(near)]
-            expected = [(COUNT, *np.shape(leaf)) for leaf in jax.tree.leaves(x)]
-            assert shapes == expected, f"(shapes {shapes} instead of {expected})"
-            for index in range(COUNT):
-                one = jax.tree.map(lambda leaf, index=index: leaf[index], near)
-                assert probe.domain.contains(one), f"(not a member: {one}, from {x})"
-                equal = bool(np.all(_flat(one) == _flat(x)))
-                assert equal == single, f"({one} from {x})"
+
+    def check(near: Any, member: Any) -> None:
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(near)]
+        expected = [(COUNT, *np.shape(leaf)) for leaf in jax.tree.leaves(member)]
+        assert shapes == expected, f"(shapes {shapes} instead of {expected})"
+        for one in _unstack(near):
+            stays = bool(np.all(_flat(one) == _flat(member)))
+            assert stays == single, f"({one} from {member})"
+
+    for member in probe.members:
+        near = probe.domain.neighbors(member, probe.key, COUNT)
+        check(near, member)
+        for one in _unstack(near):
+            assert probe.domain.contains(one), f"(not a member: {one}, from {member})"
+    for row in probe.rows:
+        check(row.answers["neighbors"], jax.tree.map(np.asarray, _jax(row.member)))
+        assert np.all(row.answers["contains neighbors"]), f"(not a member, in JAX: one of {row.answers['neighbors']})"
     if probe.domain.cardinality is None or probe.domain.cardinality > 2:
-        drawn = [probe.domain.neighbors(probe.members[0], key, COUNT) for key in probe.keys]
-        assert any(np.any(_flat(one) != _flat(drawn[0])) for one in drawn), "(every key draws the same)"
+        first, *others = [_flat(row.answers["neighbors"]) for row in probe.rows[:: len(probe.members)]]
+        assert any(np.any(first != other) for other in others), "(every key draws the same)"
 
 
 def _hull(probe: Probe) -> None:
@@ -291,6 +329,7 @@ def _scale_and_box(probe: Probe) -> None:
 LAWS = (
     _ravel,
     _start,
+    _traced,
     _samples,
     _round,
     _round_anything,
@@ -300,7 +339,6 @@ LAWS = (
     _outside,
     _float64,
     _agree,
-    _traced,
     _neighbors,
     _hull,
     _counted,
@@ -311,6 +349,14 @@ LAWS = (
 def _flat(x: Any) -> np.ndarray:
     """The numbers of a tree, independent of the domain's own ravel."""
     return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(x)] or [np.zeros(0)])
+
+
+def _parts(domain: Domain) -> tuple[Domain, ...]:
+    return getattr(domain, "parts", (domain,))
+
+
+def _unstack(stack: Any) -> list[Any]:
+    return [jax.tree.map(lambda leaf, index=index: leaf[index], stack) for index in range(COUNT)]
 
 
 def _jax(x: Any) -> Any:

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from descend.report.record import load, record
+from descend.report.record import load
 from descend.solution import Solution
 
-__all__ = ["load", "record", "report", "save"]
+__all__ = ["load", "report", "save"]
 
 
 def report(solution: Solution, path: str | Path) -> None:

@@ -53,7 +53,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: if the file is torn or is not an npz file.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (zipfile.BadZipFile, EOFError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a whole npz file ({error})") from None

@@ -2,10 +2,10 @@
 
 import importlib.resources
 from html import escape
-from importlib import metadata
 
 from descend.findings import Finding
 from descend.report.plots import Plot, plots
+from descend.report.versions import version
 from descend.solution import Solution, sections
 from descend.solution.summary import facts, said
 
@@ -34,7 +34,7 @@ def page(solution: Solution) -> str:
 <main>
 {_header(solution, title)}
 <nav aria-label="Contents">{links}</nav>
-{body}<footer>Written by descend {escape(_version("descend"))}.</footer>
+{body}<footer>Written by descend {escape(version("descend"))}.</footer>
 </main>
 </body>
 </html>
@@ -67,7 +67,7 @@ def _blocks(solution: Solution) -> list[tuple[str, str]]:
             found += [*drawn, (heading, "".join(_finding(solution, each) for each in solution.findings))]
             drawn = []
             continue
-        if heading == "What was done":
+        if heading == "The plan and what became of it":
             found += drawn
             drawn = []
         lines = f"<pre>{escape(chr(10).join(section.lines))}</pre>" if heading == "Why it failed" else ""
@@ -120,13 +120,6 @@ def _reproduce(solution: Solution) -> str:
     return (f"<pre>{escape(command)}</pre>" if command else "") + (
         f"<article><dl>{items}</dl></article>" if items else ""
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _anchor(title: str) -> str:

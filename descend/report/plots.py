@@ -70,7 +70,7 @@ def _feasibility(solution: Solution) -> Plot | None:
     floor = tolerance / 100
     axes.step(*_thin(at[shown], np.maximum(violation[shown], floor)), where="post", color=FIRST, lw=2)
     _name_line(axes, "tolerance", tolerance)
-    axes.set_yscale("log")
+    _log(axes, "y")
     axes.set_ylabel("violation")
     _switches(axes, solution)
     _evaluations_axis(axes, at)
@@ -90,7 +90,7 @@ def _trust(solution: Solution) -> Plot | None:
         shown = np.isfinite(column)
         axes.plot(*_thin(at[shown], column[shown]), color=THIRD, lw=1.5)
         if (column[shown] > 0).all() and column[shown].max() > 50 * column[shown].min():
-            axes.set_yscale("log")
+            _log(axes, "y")
         elif column[shown].min() < 0 < column[shown].max() or "agreement" in name or "cosine" in name:
             axes.axhline(0, color=FAINT, lw=1, ls=(0, (4, 3)))
         axes.set_title(name, loc="left", fontsize=9, color=INK)
@@ -126,9 +126,20 @@ def _slice(axes: Axes, cut: Slice, value: float | None) -> None:
 
 def _figure(down: int, across: int = 1, height: float = 3.2) -> tuple[Figure, list[Axes]]:
     """A figure with its panels, row by row."""
-    figure = Figure(figsize=(8, height * down + 0.3), layout="constrained")
+    size = (8.0, height * down + 0.3)
+    figure = Figure(figsize=size)
     FigureCanvasSVG(figure)
     panels = list(figure.subplots(down, across, squeeze=False).ravel())
+    # Margins by hand, in inches: automatic layout draws every figure twice, and nobody should wait for the report.
+    left, right, top, bottom = 0.75, 0.35, 0.3, 0.5
+    figure.subplots_adjust(
+        left / size[0],
+        bottom / size[1],
+        1 - right / size[0],
+        1 - top / size[1],
+        wspace=0.28,
+        hspace=0.5 if down > 1 else 0,
+    )
     for axes in panels:
         axes.patch.set_alpha(0)
         axes.spines[["top", "right"]].set_visible(False)
@@ -145,7 +156,7 @@ def _value_axis(axes: Axes, values: np.ndarray, best: np.ndarray) -> None:
     """A log axis where positive values span decades; otherwise a range that early outliers do not squash."""
     values, best = values[np.isfinite(values)], best[np.isfinite(best)]
     if (values > 0).all() and values.max() > 100 * values.min():
-        axes.set_yscale("log")
+        _log(axes, "y")
         return
     low, high = np.quantile(values, [0.0, 0.95]) if best[0] >= best[-1] else np.quantile(values, [0.05, 1.0])
     low, high = min(low, best[-1]), max(high, best[-1])
@@ -156,11 +167,17 @@ def _value_axis(axes: Axes, values: np.ndarray, best: np.ndarray) -> None:
 def _evaluations_axis(axes: Axes, at: np.ndarray, label: bool = True) -> None:
     positive = at[at > 0]
     if positive.size > 1 and positive[-1] > 1000 * positive[0]:
-        axes.set_xscale("log")
+        _log(axes, "x")
     else:
         axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:,.0f}"))
     if label:
         axes.set_xlabel("evaluations")
+
+
+def _log(axes: Axes, which: str) -> None:
+    """A log scale with ticks at powers of ten alone: the small ones cost more time than all the rest."""
+    axes.set(**{f"{which}scale": "log"})
+    {"x": axes.xaxis, "y": axes.yaxis}[which].set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def _name_line(axes: Axes, name: str, height: float) -> None:

@@ -112,7 +112,7 @@ def _zero(value: Any) -> Any:
 
 
 def _described(leaf: Any) -> jax.ShapeDtypeStruct:
-    dtype = jnp.result_type(leaf.dtype if hasattr(leaf, "dtype") else leaf)
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
     return jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.canonicalize_dtype(dtype))
 
 

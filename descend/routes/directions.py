@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.routes.route import Point
+from descend.routes.point import Point
 
 _AT_ONCE = 2**20  # numbers in flight in one vectorized chunk: 8 MiB in float64
 _MATRIX = 2**18  # up to this many numbers the estimate is kept as a matrix, outputs by inputs

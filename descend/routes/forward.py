@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import jax
 
 from descend.routes.directions import Vectors, contract, rademacher
-from descend.routes.route import Needs, Point, Route, integer
+from descend.routes.point import Point
+from descend.routes.route import Needs, Route, integer
 
 
 def forward(

@@ -1,5 +1,6 @@
 """The gradient of the function seen through Gaussian noise."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.routes.directions import Vectors, contract, gaussian
+from descend.routes.point import Point
 from descend.routes.program import Arguments
-from descend.routes.route import Needs, Point, Route, integer
+from descend.routes.route import Needs, Route, integer
 
 
 def smooth(
@@ -87,6 +89,9 @@ class Smooth(Route):
         """The number of antithetic pairs."""
         return (self.samples + 1) // 2
 
+    def narrowed(self, factor: Any) -> "Smooth":
+        return dataclasses.replace(self, sigma=jax.tree.map(lambda sigma: sigma * factor, self.sigma))
+
     def settings(self, arguments: Arguments) -> tuple[Any, ...]:
         """Sigma for each traced leaf, None for a leaf that a tree of sigmas does not reach."""
         if np.ndim(self.sigma) == 0 and jax.tree.structure(self.sigma) == jax.tree.structure(0):
@@ -105,8 +110,8 @@ class Smooth(Route):
         sigmas = [_like(point.settings[i], leaf) for i, leaf in zip(point.moving, vectors.inputs, strict=True)]
 
         def sample(index: Any) -> tuple[Any, Any]:
-            outer, inner = jax.random.split(jax.random.fold_in(point.key, index))
-            u = gaussian(outer, (vectors.size,), vectors.real)
+            u = gaussian(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)
+            inner = jax.random.fold_in(point.key, index + self.pairs)  # second derivatives draw anew
             steps = [s * part for s, part in zip(sigmas, vectors.split(u), strict=True)]
 
             def shifted(sign: Any) -> Any:

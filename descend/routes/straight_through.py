@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from descend.routes.point import Point, push
 from descend.routes.program import Arguments, Program, read
-from descend.routes.route import Needs, Point, Route, push
+from descend.routes.route import Needs, Route
 
 
 def straight_through(

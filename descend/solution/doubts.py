@@ -61,6 +61,9 @@ def _certificate(solution: Solution) -> Iterator[str]:
 def _noise(solution: Solution) -> Iterator[str]:
     if not solution.value_se or solution.value is None:
         return
+    if np.isnan(solution.value_se):
+        yield "the value is an estimate from few draws, and its error is not known"
+        return
     others = [row for row in solution.rows[1:] if np.isfinite(row.value)]
     for row in others:
         gap, error = abs(solution.value - row.value), float(np.hypot(solution.value_se, row.value_se))

@@ -55,7 +55,7 @@ def headline(solution: Solution) -> str:
 
 def facts(solution: Solution) -> list[tuple[str, str]]:
     """The numbers that belong beside the headline, by name."""
-    averaged = f" (standard error over {solution.samples} draws)" if solution.value_se else ""
+    averaged = f" (standard error over {solution.samples} draws)" if solution.value_se > 0 else ""
     goal = {"min": "value (minimized)", "max": "value (maximized)"}.get(solution.sense, "value")
     found = [(goal, measured(solution.value, solution.value_se) + averaged if solution.value is not None else "none")]
     tolerance = solution.certificate.tolerance
@@ -129,14 +129,16 @@ def multipliers(solution: Solution) -> list[list[str]]:
 
 
 def bounds(solution: Solution) -> list[str]:
-    """How many bounds of variables hold x back."""
+    """How many bounds of variables hold x back, if any do."""
     values = solution.certificate.bound_multipliers
     if values is None or not np.size(values):
         return []
     values = np.asarray(values, float)
     active = int(np.sum(abs(values) > solution.certificate.tolerance * solution.certificate.scale))
-    largest = f", largest multiplier {number(abs(values).max(), 3)}" if active else ""
-    return [f"bounds of variables: {active} of {values.size} hold x back{largest}"]
+    if not active:
+        return []
+    largest = number(abs(values).max(), 3)
+    return [f"bounds of variables: {active} of {values.size} hold x back, largest multiplier {largest}"]
 
 
 def certificate(solution: Solution) -> list[str]:
@@ -202,7 +204,7 @@ def _done(solution: Solution, full: bool) -> Section:
     log = [f"at {evaluations:,} evaluations: {message}" for evaluations, message in solution.trace.log]
     if not full and len(log) > FEW:
         log = [*log[: FEW // 2], f"... {len(log) - FEW} more ...", *log[-(FEW // 2) :]]
-    return Section("What was done", [*solution.plan, *log], [])
+    return Section("The plan and what became of it", [*solution.plan, *log], [])
 
 
 def _short(section: Section) -> Section:

@@ -1,15 +1,15 @@
 """The augmented Lagrangian: constraints for any solver that has none."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from descend.problem import Evaluation, Problem
+from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.solver import Needs, Progress, Solver
-
 
 EXHAUSTED = "too many multiplier updates"
 
@@ -54,6 +54,10 @@ class AugmentedLagrangian(Solver):
     patience: int = 20
     most: int = 60
 
+    @classmethod
+    def example(cls) -> "AugmentedLagrangian":
+        return cls(QuasiNewton())
+
     @property
     def NEEDS(self) -> Needs:  # noqa: N802 (a class variable of the other solvers)
         return self.inner.NEEDS._replace(unconstrained=False)
@@ -77,17 +81,19 @@ class AugmentedLagrangian(Solver):
         reason = ""
         units = progress.units
         if progress.done or state.segments >= self.patience:
-            state, reason = self._update(problem, merit, state, progress.x)
+            state, reason = self._update(problem, merit, state, progress)
             units += 1
         signals = {**progress.signals, "penalty": float(state.multipliers.penalty)}
         stalled = reason == EXHAUSTED
         return state, Progress(progress.x, progress.loss, units, bool(reason), reason, stalled, signals)
 
-    def _update(self, problem: Problem, merit: Problem, state: AugmentedState, x: Any) -> tuple[AugmentedState, str]:
+    def _update(
+        self, problem: Problem, merit: Problem, state: AugmentedState, progress: Progress
+    ) -> tuple[AugmentedState, str]:
         """The next multipliers, and why to stop if there is a reason."""
         program = problem.compiled("multipliers", lambda: jax.jit(lambda *a: _next(problem, *a)))
         draw = jax.random.key(int(state.updates))
-        values, violation = program(x, state.multipliers, draw, problem.inputs)
+        values, violation = program(progress.x, state.multipliers, draw, problem.inputs)
         values, violation = tuple(np.asarray(v) for v in values), float(violation)
         size = 1 + max((np.max(np.abs(v), initial=0.0) for v in values), default=0.0)
         moves = (np.max(np.abs(a - b), initial=0.0) for a, b in zip(values, state.multipliers.values, strict=True))
@@ -99,8 +105,11 @@ class AugmentedLagrangian(Solver):
         if stuck and not feasible and float(penalty) < (1e9 if tolerance < 1e-8 else 1e5):
             penalty = penalty * np.asarray(10.0, penalty.dtype)
         multipliers = Multipliers(values, penalty) if np.isfinite(violation) else state.multipliers
-        settled = state.settled + 1 if feasible and change <= np.sqrt(tolerance) else 0 * state.settled
-        inner = self.inner.restart(merit.updated(multipliers), state.inner)
+        settled = (
+            state.settled + 1 if progress.done and feasible and change <= np.sqrt(tolerance) else 0 * state.settled
+        )
+        moved = change > 0 or penalty != state.multipliers.penalty
+        inner = self.inner.restart(merit.updated(multipliers), state.inner) if moved else state.inner
         state = AugmentedState(
             inner, multipliers, np.asarray(violation), 0 * state.segments, state.updates + 1, np.asarray(settled)
         )

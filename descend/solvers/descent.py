@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from descend.domains import Domain
+from descend.optimizers import norm_adam
 from descend.problem import Problem
+from descend.routes.route import Route
 from descend.solvers.segments import steps_per_segment, strong
 from descend.solvers.solver import Needs, Progress, Solver
 
@@ -33,12 +36,14 @@ class Descent(Solver):
 
     Steps are taken in units of the domain's `scale` and projected onto its convex hull. When the mean loss of a segment
     has not improved for `patience` segments, steps are cut to a third and the iterate returns to the best point;
-    after `cuts` cuts the solver is done. A step from a point with a non-finite loss or gradient is not taken: the
+    after `cuts` cuts the solver is done. What a route blurs is cut together with the steps (`Route.narrowed`), so that
+    a smoothed problem is sharpened on the way. A step from a point with a non-finite loss or gradient is not taken: the
     iterate returns to the best point with half the step.
 
     Args:
         learning_rate: of Adam, in units of the domain's scale.
-        optimizer: a transformation to use instead of Adam; `learning_rate` is then ignored.
+        optimizer: a transformation to use instead of Adam (of `norm_adam` on a domain that is not a box);
+            `learning_rate` is then ignored.
         patience: segments without progress before a cut.
         cuts: cuts before the solver is done.
 
@@ -58,7 +63,7 @@ class Descent(Solver):
         return strong(
             DescentState(
                 z,
-                self._optimizer.init(z),
+                self._optimizer(problem).init(z),
                 key,
                 jnp.ones((), z.dtype),
                 z,
@@ -83,20 +88,24 @@ class Descent(Solver):
         reason = "steps became too small" * done
         return state, Progress(x, float(loss), steps * units(problem), done, reason, done, signals)
 
-    @property
-    def _optimizer(self) -> optax.GradientTransformation:
-        return self.optimizer if self.optimizer is not None else optax.adam(self.learning_rate)
+    def _optimizer(self, problem: Problem) -> optax.GradientTransformation:
+        if self.optimizer is not None:
+            return self.optimizer
+        return adam_for(problem.domain.relax(), self.learning_rate)
 
     def _build(self, problem: Problem) -> tuple[Any, int]:
         hull = problem.domain.relax()
         scale = jnp.asarray(problem.domain.scale)
         noisy = problem.random or problem.batch_size is not None
+        optimizer = self._optimizer(problem)
 
         def point(z: jax.Array) -> Any:
             return hull.unravel(z * scale.astype(z.dtype))
 
         def advance(state: DescentState, inputs: Any) -> tuple[DescentState, tuple[Any, ...]]:
             bound = problem.bind(inputs)
+            if isinstance(problem.route, Route):
+                bound = bound.via(problem.route.narrowed(state.step))
             key, draw, rows = jax.random.split(state.key, 3)
             batch = minibatch(bound, rows)
             loss, gradient = jax.value_and_grad(lambda z: bound.evaluate(point(z), key=draw, batch=batch).loss)(state.z)
@@ -104,7 +113,7 @@ class Descent(Solver):
             gradient = jnp.where(finite, gradient, 0.0)
             better = finite & (loss < state.best_loss)
             best = jnp.where(better, state.z, state.best)
-            updates, optimizer = self._optimizer.update(gradient, state.optimizer, state.z)
+            updates, moments = optimizer.update(gradient, state.optimizer, state.z)
             moved = hull.ravel(hull.project(point(state.z + state.step * updates))) / scale.astype(state.z.dtype)
             keep = lambda new, old: jnp.where(finite, new, old)  # noqa: E731
             cosine = jnp.vdot(gradient, state.last_gradient) / jnp.maximum(
@@ -112,7 +121,7 @@ class Descent(Solver):
             )
             state = state._replace(
                 z=keep(moved, best),
-                optimizer=jax.tree.map(keep, optimizer, state.optimizer),
+                optimizer=jax.tree.map(keep, moments, state.optimizer),
                 key=key,
                 step=keep(state.step, state.step / 2),
                 best=best,
@@ -149,6 +158,11 @@ class Descent(Solver):
             return state, hull.project(point(reported)), current, jnp.nanmean(norm), jnp.nanmean(cosine)
 
         return jax.jit(segment), steps
+
+
+def adam_for(hull: Domain, learning_rate: float) -> optax.GradientTransformation:
+    """Adam on a box, where projection acts on each coordinate alone; on other sets the form that projection allows."""
+    return optax.adam(learning_rate) if hull.box is not None else norm_adam(learning_rate)
 
 
 def minibatch(problem: Problem, key: jax.Array) -> Any:

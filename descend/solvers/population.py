@@ -57,7 +57,7 @@ class Population(AskTell):
         key = jax.random.fold_in(jax.random.key(int(state.seed)), int(state.generation))
         if not state.seen.any():
             # The first generation: the start itself, and members spread between it and the whole set.
-            vectors = np.asarray(self._program(problem, "spread", self._spread)(state.parents[0], key), np.float64)
+            vectors = np.array(self._program(problem, "spread", self._spread)(state.parents[0], key), np.float64)
             vectors[0] = state.parents[0]
         else:
             vectors = np.asarray(self._program(problem, "vary", self._vary)(state.parents, key), np.float64)
@@ -89,7 +89,9 @@ class Population(AskTell):
         spread = (
             np.nanstd(told.loss[np.isfinite(told.loss)]) if problem.random and np.isfinite(told.loss).any() else 0.0
         )
-        order = np.argsort(Values(told.loss + spread / np.sqrt(times), told.violation).rank, kind="stable")
+        order = np.argsort(
+            Values(told.loss + spread / np.sqrt(np.maximum(times, 1)), told.violation).rank, kind="stable"
+        )
         _, first = np.unique(everyone[order], axis=0, return_index=True)
         order = order[np.sort(first)][: self.size]
         order = np.concatenate([order, np.repeat(order[:1], self.size - len(order))])

@@ -5,10 +5,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 
 from descend.problem import Problem
+from descend.solvers.descent import adam_for
 from descend.solvers.segments import strong
 from descend.solvers.solver import Needs, Progress, Solver
 
@@ -54,7 +53,16 @@ class RelaxRound(Solver):
         member = jnp.asarray(problem.domain.ravel(start), dtype)
         z = member / jnp.asarray(problem.domain.relax().scale, dtype)
         one, infinite = jnp.ones((), dtype), jnp.asarray(jnp.inf, dtype)
-        state = RelaxRoundState(z, self._adam.init(z), key, one, member, infinite, infinite, jnp.zeros((), jnp.int32))
+        state = RelaxRoundState(
+            z,
+            adam_for(problem.domain.relax(), self.learning_rate).init(z),
+            key,
+            one,
+            member,
+            infinite,
+            infinite,
+            jnp.zeros((), jnp.int32),
+        )
         return strong(state)
 
     def step(self, problem: Problem, state: RelaxRoundState) -> tuple[RelaxRoundState, Progress]:
@@ -66,13 +74,10 @@ class RelaxRound(Solver):
             x, float(state.loss), units, bool(reason), reason, True, {"relaxed loss": float(relaxed)}
         )
 
-    @property
-    def _adam(self) -> optax.GradientTransformation:
-        return optax.adam(self.learning_rate)
-
     def _segment(self, problem: Problem, state: RelaxRoundState, inputs: Any) -> tuple[RelaxRoundState, Any, jax.Array]:
         domain, hull, bound = problem.domain, problem.domain.relax(), problem.bind(inputs)
         scale = jnp.asarray(hull.scale, state.z.dtype)
+        adam = adam_for(hull, self.learning_rate)
         key, noise_key, jump_key, search_key = jax.random.split(state.key, 4)
 
         def merit(z: jax.Array) -> jax.Array:
@@ -86,7 +91,7 @@ class RelaxRound(Solver):
             z, optimizer = carry
             loss, gradient = jax.value_and_grad(merit)(z)
             gradient = jnp.where(jnp.isfinite(gradient), gradient, 0.0)
-            updates, optimizer = self._adam.update(gradient, optimizer, z)
+            updates, optimizer = adam.update(gradient, optimizer, z)
             z = hull.ravel(hull.project(hull.unravel((z + updates) * scale))) / scale
             return (z, optimizer), loss
 
@@ -111,7 +116,7 @@ class RelaxRound(Solver):
 
         (z, optimizer), losses = jax.lax.scan(descend, (state.z, state.optimizer), None, self.steps)
         size = 0.5 * jnp.arange(self.roundings)[:, None] / self.roundings
-        noisy = (z + size * jax.random.normal(noise_key, (self.roundings, z.size), z.dtype)) * scale
+        noisy = (z[None] + size * jax.random.normal(noise_key, (self.roundings, z.size), z.dtype)) * scale[None]
         rounded = jax.vmap(lambda v: domain.ravel(domain.round(domain.unravel(v))))(noisy)
         before = (state.member, state.loss, state.violation)
         best = choose(before, jnp.concatenate([rounded, state.member[None]]))

@@ -11,7 +11,6 @@ import numpy as np
 
 from descend.problem import Problem
 
-
 FEASIBLE = 1e-6  # the scaled violation up to which solvers treat a point as feasible
 
 
@@ -85,7 +84,12 @@ class Needs(NamedTuple):
 
 
 class Settings:
-    """Prints a solver as it would be typed, with the settings that are not the defaults."""
+    """What all solvers share: they print as they would be typed, with the settings that are not the defaults."""
+
+    @classmethod
+    def example(cls) -> Any:
+        """An instance for `laws.check_solver` to try."""
+        return cls()
 
     def __repr__(self) -> str:
         settings = [
