@@ -7,7 +7,6 @@ process (`descend.launch`, `descend.worker`).
 """
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,7 +181,6 @@ def run_system(name: str, route: str | None, full: bool, as_json: bool) -> None:
     from descend.gallery import harness
 
     with _reported(as_json, ValueError), contextlib.redirect_stdout(sys.stderr):
-        harness.headers()
         _configure()
         row = harness.run(name, route=_route(route), full=full)
     _print_json(row) if as_json else _echo_row(row)
@@ -255,7 +253,9 @@ def _stop(text: str, status: int, as_json: bool) -> NoReturn:
 
 
 def _print_json(body: Any) -> None:
-    click.echo(json.dumps(body, allow_nan=False))
+    from descend.report.record import dumps
+
+    click.echo(dumps(body))
 
 
 def _near_file(path: Path) -> str:

@@ -15,7 +15,7 @@ from descend.report.progress import Progress
 from descend.report.record import write
 from descend.solution import Solution
 
-OVERRUN = 0.2  # seconds that the child may overrun; stopping it and writing take the rest of two seconds
+LEAD = 0.3  # seconds before the limit at which a run that goes on is ended: that may take longer, and so does writing
 CHECKPOINT = "checkpoint.npz"
 
 
@@ -52,14 +52,14 @@ def solve(task: dict[str, Any], seconds: float, folder: Path | None) -> tuple[So
         OSError: if the answer cannot be written.
     """
     started = time.monotonic()
-    margin = min(3.0, 0.4 + 0.1 * seconds)  # for the certificate and for handing over
+    margin = min(3.0, 0.7 + 0.1 * seconds)  # for the certificate and for handing over
     if folder is not None:
         threading.Thread(target=importlib.import_module, args=("descend.report.plots",)).start()
     with launch.scratch() as scratch, Progress(seconds) as progress:
         heard = Heard(progress)
         typed = shlex.join(["descend", *sys.argv[1:]])
         task = task | {"scratch": str(scratch), "until": time.time() + seconds - margin, "typed": typed}
-        ending = launch.watch(task, started + seconds + OVERRUN, heard, progress.tick)
+        ending = launch.watch(task, started + max(seconds - LEAD, 0.5 * seconds), heard, progress.tick)
         if ending.how is launch.How.FINISHED:
             solution = report.load(scratch)
         else:

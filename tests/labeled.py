@@ -30,19 +30,25 @@ class Case:
     only_thorough: set[str]
     lines: set[tuple[str, int]]
 
-    def found(self, thorough: bool) -> descend.Findings:
+    def found(self, thorough: bool, key: int = 1) -> descend.Findings:
         if callable(self.stated):
-            return descend.inspect(self.stated(self.function), key=1, thorough=thorough)
-        return descend.inspect(self.function, at=self.stated, key=1, thorough=thorough)
+            return descend.inspect(self.stated(self.function), key=key, thorough=thorough)
+        return descend.inspect(self.function, at=self.stated, key=key, thorough=thorough)
 
     def expected(self, thorough: bool) -> set[str]:
         return self.words | (self.only_thorough if thorough else set())
 
 
-def case(stated: Any, *words: str, thorough: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
+def marked(function: Callable) -> set[tuple[str, int]]:
+    source, first = inspect.getsourcelines(function)
+    return {(w, first + i) for i, text in enumerate(source) for w in re.findall(r"#: ([\w-]+)", text)}
+
+
+def case(
+    stated: Any, *words: str, thorough: tuple[str, ...] = (), helpers: tuple[Callable, ...] = ()
+) -> Callable[[Callable], Callable]:
     def register(function: Callable) -> Callable:
-        source, first = inspect.getsourcelines(function)
-        marks = {(w, first + i) for i, text in enumerate(source) for w in re.findall(r"#: ([\w-]+)", text)}
+        marks = set[tuple[str, int]]().union(*map(marked, (function, *helpers)))
         CASES.append(Case(function, stated, {*words, *(w for w, _ in marks)}, set(thorough), marks))
         return function
 

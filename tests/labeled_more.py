@@ -227,7 +227,7 @@ def nearest_price(x):
     return (x[1:4] ** 2 + jnp.arange(3.0))[which] + jnp.sum(x**2)  #: jumps
 
 
-@case(Q4)
+@case(Q4, thorough=("unbounded",))
 def switched(x):
     mode = jnp.clip((2 * x[0] + 1).astype(int), 0, 2)
     costs = [lambda v: jnp.sum(v**2), lambda v: 2 + jnp.sum(v), lambda v: 5.0 - v[1]]
@@ -263,10 +263,10 @@ def interior_entropy(p):
     return jnp.sum((p + 0.01) * jnp.log(p + 0.01))
 
 
-@case(np.zeros(3))
+@case(np.zeros(3), "kinked")
 def root(x):
     y = x**2
-    return jnp.sum(jnp.sqrt(y))  #: non-finite #: kinked
+    return jnp.sum(jnp.sqrt(y))  #: non-finite
 
 
 # --- discrete, constrained
@@ -278,10 +278,10 @@ def knapsack(x):
 
 
 def rounded_weight(x):
-    return jnp.sum(jnp.round(x))
+    return jnp.sum(jnp.round(x))  #: flat
 
 
-@case(over(descend.Real(4, start=Q4), descend.at_most(rounded_weight, 50.0)), "smooth", "flat")
+@case(over(descend.Real(4, start=Q4), descend.at_most(rounded_weight, 50.0)), "smooth", helpers=(rounded_weight,))
 def flat_constraint(x):
     return jnp.sum((x - 1) ** 2)
 

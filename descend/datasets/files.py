@@ -5,8 +5,11 @@ import importlib.util
 import pathlib
 
 
-class MissingDataError(FileNotFoundError):
-    """The package that ships the data is not installed; the message says what to install."""
+class MissingDataError(FileNotFoundError, ValueError):
+    """The package that ships the data is not installed; the message says what to install.
+
+    A ValueError too: to who asks for data by name, it is a value that cannot be served here.
+    """
 
 
 @dataclasses.dataclass(frozen=True)

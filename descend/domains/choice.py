@@ -144,11 +144,8 @@ class Choice(Domain):
 @partial(jax.jit, static_argnames=("count", "rows", "n"))
 def _draw(key: jax.Array, count: int, rows: int, n: int) -> tuple[jax.Array, jax.Array]:
     """Which choices change, and by how many options, both of shape (count, rows)."""
-    which_key, shift_key = jax.random.split(key)
-    return (
-        moves.coordinates(which_key, count, jnp.full(rows, n > 1)),
-        jax.random.randint(shift_key, (count, rows), min(1, n - 1), n),
-    )
+    which, few, shift = moves.uniforms(key, (2, count, rows), (count, 1), (count, rows))
+    return moves.coordinates(which, few, jnp.full(rows, n > 1)), 1 + moves.below(shift, n - 1)
 
 
 EXAMPLES = (Choice(4), Choice(["adam", "sgd", "lion"], shape=(2, 2)), Choice(1, 3), Choice(2), Choice(3, 0))

@@ -6,8 +6,9 @@ array (lists, whole numbers, float32) is answered in NumPy float64, and no part 
 """
 
 import abc
-from collections.abc import Iterator
-from typing import Any, ClassVar
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +29,8 @@ class Domain(abc.ABC):
         convex: whether the set is convex (then `project` is the Euclidean projection and non-expansive).
     """
 
-    discrete: ClassVar[bool] = False
-    convex: ClassVar[bool] = True
+    discrete: bool = False
+    convex: bool = True
     shape: tuple[int, ...]
 
     @property
@@ -78,7 +79,7 @@ class Domain(abc.ABC):
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Lower and upper bounds, flat, of length `size`, when the set is exactly a box (perhaps infinite); else None."""
+        """Lower and upper bounds, flat, of length `size`, if the set is exactly a box (perhaps infinite); else None."""
         return None
 
     @property
@@ -120,6 +121,26 @@ def as_floats(x: Any) -> Any:
     if not isinstance(x, jax.Array):
         return np.asarray(x, np.float64)
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
+def jitted_in_jax(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, jitted where its first argument is a JAX array; run as it is, in NumPy, where it is not.
+
+    Keyword arguments are static. Called eagerly, a function of dozens of operations is then compiled once and
+    dispatched once.
+    """
+    jitted: dict[tuple[str, ...], Callable[..., Any]] = {}
+
+    @functools.wraps(function)
+    def either(first: Any, *others: Any, **static: Any) -> Any:
+        if not isinstance(first, jax.Array):
+            return function(first, *others, **static)
+        names = tuple(static)
+        if names not in jitted:
+            jitted[names] = jax.jit(function, static_argnames=names)
+        return jitted[names](first, *others, **static)
+
+    return either
 
 
 def slack(x: Any, tolerance: float | None) -> float:

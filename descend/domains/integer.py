@@ -122,14 +122,9 @@ class Integer(Domain):
 @partial(jax.jit, static_argnames="count")
 def _draw(key: jax.Array, count: int, free: Any) -> tuple[jax.Array, ...]:
     """Which coordinates move, whether up, whether far, and how far in [0, 1): each of shape (count, n)."""
-    which_key, up_key, far_key, length_key = jax.random.split(key, 4)
     shape = (count, free.size)
-    return (
-        moves.coordinates(which_key, count, free),
-        jax.random.bernoulli(up_key, 0.5, shape),
-        jax.random.bernoulli(far_key, moves.FEW, shape),
-        jax.random.uniform(length_key, shape),
-    )
+    which, few, up, far, length = moves.uniforms(key, (2, *shape), (count, 1), shape, shape, shape)
+    return moves.coordinates(which, few, free), up < 0.5, far < moves.FEW, length
 
 
 EXAMPLES = (

@@ -14,6 +14,7 @@ import numpy as np
 from descend import numerics
 from descend.domains import moves
 from descend.domains.domain import Domain, as_floats, slack
+from descend.domains.doubly_stochastic import doubly_stochastic
 
 
 def _order(name: str, n: Any) -> int:
@@ -70,24 +71,9 @@ class Birkhoff(Domain):
         point near the projection. The derivative is that of the projection (a generalized one where it has a kink),
         in both modes. NaN stays NaN. Each of some 10 to 50 steps solves a dense system of order 2n.
 
-        Source: Li, Sun and Toh, "On the efficient computation of a projector over the Birkhoff polytope" (2020),
-        for the dual and its Newton system; the scaling stages are our own.
+        Source: Li, Sun and Toh, "On the efficient computation of a projector over the Birkhoff polytope" (2020).
         """
-        x = as_floats(x)
-        xp = numerics.namespace(x)
-        large = math.sqrt(float(jnp.finfo(x.dtype).max))
-        z = _centered(xp.clip(x, -large, large))
-        fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient
-        loop = _loop if xp is np else jax.lax.while_loop
-        shrink = xp.maximum(1.0, xp.max(abs(fixed(z))) / (1e9 if jnp.finfo(x.dtype).bits >= 64 else 1e4))
-        z = z / shrink
-        state = loop(_unfinished, _newton, _first(fixed(z)))
-        # The last step is written so that its derivative is the projection's: Z moves with x, the duals by the
-        # linear system of the free entries.
-        z = state[0] + (z - fixed(z))
-        free = (fixed(z) > 0).astype(x.dtype)
-        excess = _sums(free * z) - 1
-        return xp.maximum(free * (z - _outer(xp.linalg.solve(_curvature(free, _ridge(x.dtype)), excess))), 0.0)
+        return doubly_stochastic(as_floats(x))
 
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
         """Moves toward a random permutation matrix, by a log-uniform share from a thousandth to the whole way."""
@@ -198,26 +184,24 @@ class Permutation(Domain):
 @partial(jax.jit, static_argnames=("count", "n"))
 def _goals(key: jax.Array, count: int, n: int) -> tuple[jax.Array, jax.Array]:
     """Uniform permutations, of shape (count, n), and how far to go to each, of shape (count, 1, 1)."""
-    order_key, size_key = jax.random.split(key)
-    order = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(order_key, count))
-    return order, moves.step_size(size_key, (count, 1, 1))
+    order, size = moves.uniforms(key, (count, n), (count, 1, 1))
+    return jnp.argsort(order, axis=1), moves.step_size(size)
 
 
 @partial(jax.jit, static_argnames=("count", "n"))
 def _reorder(key: jax.Array, count: int, n: int) -> jax.Array:
     """`count` elementary moves: which row each row comes from, of shape (count, n)."""
-    first_key, other_key, kind_key, side_key = jax.random.split(key, 4)
-    first = jax.random.randint(first_key, (count, 1), 0, n)
-    other = (first + jax.random.randint(other_key, (count, 1), 1, n)) % n
+    first, other, kind, side = moves.uniforms(key, *[(count, 1)] * 4)
+    first = moves.below(first, n)
+    other = (first + 1 + moves.below(other, n - 1)) % n
     low, high = jnp.minimum(first, other), jnp.maximum(first, other)
     place = jnp.arange(n)[None]
     ends = (place == low) | (place == high)
     between = (place >= low) & (place <= high)
     swapped = jnp.where(ends, low + high - place, place)
     reversed_ = jnp.where(between, low + high - place, place)
-    turn = jnp.where(jax.random.bernoulli(side_key, 0.5, (count, 1)), 1, -1)
+    turn = jnp.where(side < 0.5, 1, -1)
     inserted = jnp.where(between, low + (place - low + turn) % (high - low + 1), place)
-    kind = jax.random.uniform(kind_key, (count, 1))
     return jnp.where(kind < 0.5, swapped, jnp.where(kind < 0.75, reversed_, inserted))
 
 
@@ -236,84 +220,6 @@ def _finite(x: Any) -> Any:
     span = 1 + 2 * x.shape[0] * xp.max(xp.where(finite, abs(x), 0.0))
     span = xp.minimum(span, float(jnp.finfo(x.dtype).max) / (4 * x.shape[0]))
     return xp.where(finite, xp.clip(xp.where(finite, x, 0.0), -span, span), xp.where(x == xp.inf, span, -span))
-
-
-# The dual of projecting X: find row and column numbers a, b such that max(Z, 0), Z = X - a - b, sums to one everywhere.
-# Z itself is the state, so that rounding is relative to the entries that matter and not to X.
-
-
-def _centered(x: Any) -> Any:
-    """The nearest matrix with unit row and column sums: it has the same projection."""
-    xp = numerics.namespace(x)
-    return x - xp.mean(x, axis=1, keepdims=True) - xp.mean(x, axis=0, keepdims=True) + xp.mean(x) + 1 / x.shape[0]
-
-
-def _sums(y: Any) -> Any:
-    xp = numerics.namespace(y)
-    return xp.concatenate([xp.sum(y, axis=1), xp.sum(y, axis=0)])
-
-
-def _outer(d: Any) -> Any:
-    n = d.shape[0] // 2
-    return d[:n, None] + d[None, n:]
-
-
-def _curvature(free: Any, ridge: Any) -> Any:
-    """The generalized Hessian of the dual; it is singular along the directions that do not move free entries."""
-    xp = numerics.namespace(free)
-    rows, columns = xp.diag(xp.sum(free, axis=1)), xp.diag(xp.sum(free, axis=0))
-    eye = xp.eye(2 * free.shape[0], dtype=free.dtype)
-    return xp.concatenate([xp.concatenate([rows, free], 1), xp.concatenate([free.T, columns], 1)]) + ridge * eye
-
-
-def _ridge(dtype: Any) -> float:
-    return float(jnp.finfo(dtype).eps) ** 0.75
-
-
-def _first(z: Any) -> tuple[Any, Any, Any, Any]:
-    """The state (Z, scale, error, steps): Z solves the problem of X / scale, the scale halves its way down to one."""
-    xp = numerics.namespace(z)
-    scale = 8.0 ** xp.ceil(xp.log(xp.maximum(1.0, xp.max(abs(z)) / 10)) / math.log(8))
-    z = z / scale
-    return z, scale, _error(z), xp.zeros((), np.int32)
-
-
-def _error(z: Any) -> Any:
-    xp = numerics.namespace(z)
-    return xp.max(abs(_sums(xp.maximum(z, 0.0)) - 1))
-
-
-def _unfinished(state: tuple[Any, Any, Any, Any]) -> Any:
-    z, scale, error, steps = state
-    enough = 100 * float(jnp.finfo(z.dtype).eps) * z.shape[0]
-    return ((scale > 1) | (error > enough)) & (steps < 500) & (error < np.inf)
-
-
-def _newton(state: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
-    """One damped Newton step, or once nearly solved at this scale, the passage to the next."""
-    z, scale, error, steps = state
-    xp = numerics.namespace(z)
-    onward = (scale > 1) & (error < 0.1)
-    z, scale = xp.where(onward, 8 * z, z), xp.where(onward, scale / 8, scale)
-    y = xp.maximum(z, 0.0)
-    excess = _sums(y) - 1
-    ridge = xp.minimum(1e-3, 1e-2 * xp.max(abs(excess))) + _ridge(z.dtype)
-    d = xp.linalg.solve(_curvature((z > 0).astype(z.dtype), ridge), excess)
-    # Along d the dual is convex: of the step lengths 1, 1/2, ... the longest that does not climb again.
-    t = xp.asarray(0.5 ** np.arange(12), z.dtype)[:, None, None]
-    ahead = xp.maximum(z[None] - t * _outer(d)[None], 0.0)
-    slope = xp.sum(d) - xp.sum(ahead * _outer(d)[None], axis=(1, 2))
-    height = xp.sum(ahead**2, axis=(1, 2)) / 2 + t[:, 0, 0] * xp.sum(d)
-    noise = 10 * float(jnp.finfo(z.dtype).eps) * (1 + xp.sum(y**2))
-    fine = (slope <= 0.1 * abs(xp.sum(d * excess))) & (height <= xp.sum(y**2) / 2 + noise)
-    z = z - xp.where(xp.any(fine), t[xp.argmax(fine), 0, 0], t[-1, 0, 0]) * _outer(d)
-    return z, scale, _error(z), steps + 1
-
-
-def _loop(going: Callable[[Any], Any], step: Callable[[Any], Any], state: Any) -> Any:
-    while going(state):
-        state = step(state)
-    return state
 
 
 EXAMPLES = (Permutation(5), Permutation(1), Permutation(2), Birkhoff(4), Birkhoff(1), Birkhoff(2))

@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
+from descend.domains.binary import Binary
+from descend.domains.choice import Choice
 from descend.domains.domain import Domain
+from descend.domains.integer import Integer
+from descend.domains.permutation import Permutation
+from descend.domains.real import Real
+from descend.domains.simplex import Simplex
+from descend.domains.subset import Subset
+from descend.domains.weights import Weights
 
 
 class Product(Domain):
@@ -114,17 +122,19 @@ class Product(Domain):
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray] | None:
-        boxes = [part.box for part in self.parts]
-        if any(b is None for b in boxes):
+        boxes = [box for box in (part.box for part in self.parts) if box is not None]
+        if len(boxes) < len(self.parts):
             return None
         return np.concatenate([b[0] for b in boxes]), np.concatenate([b[1] for b in boxes])
 
     @property
     def cardinality(self) -> int | None:
-        counts = [part.cardinality for part in self.parts]
-        return None if any(c is None for c in counts) else math.prod(counts)
+        counts = [count for count in (part.cardinality for part in self.parts) if count is not None]
+        return math.prod(counts) if len(counts) == len(self.parts) else None
 
     def members(self) -> Iterator[Any]:
+        if self.cardinality is None:
+            yield from super().members()
         for combination in itertools.product(*(part.members() for part in self.parts)):
             yield self.join(list(combination))
 
@@ -141,3 +151,12 @@ class Product(Domain):
 def _name(path: tuple) -> str:
     """A leaf's path as a user would write it: `w`, `layers.0.bias`."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+EXAMPLES = (
+    Product({"w": Real(2, lower=0.0), "picks": Subset(4, k=2)}),
+    Product([Integer(2, 0, 3), (Binary(2), Choice(3))]),
+    Product({"net": Weights({"w": np.ones((2, 2)), "b": np.zeros(2)}), "mix": Simplex(3), "fixed": Subset(2, k=2)}),
+    Product(Permutation(3)),
+    Product([Subset(2, k=0), Real(1, 2.0, 2.0)]),
+)

@@ -61,7 +61,7 @@ class Real(Domain):
         return self.lower.ravel(), self.upper.ravel()
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """Uniform between finite bounds; elsewhere Gaussian around the start with standard deviation `scale`, clipped."""
+        """Uniform between finite bounds; elsewhere Gaussian around the start, with deviation `scale`, clipped."""
         uniform_key, normal_key = jax.random.split(key)
         finite = np.isfinite(self.lower) & np.isfinite(self.upper)
         low, high = np.where(finite, self.lower, 0.0), np.where(finite, self.upper, 1.0)

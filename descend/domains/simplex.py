@@ -10,7 +10,9 @@ from descend.domains.subset import Hypersimplex
 
 
 class Simplex(Hypersimplex):
-    """Nonnegative entries that sum to one along the last axis: `Hypersimplex` with k = 1. It starts at 1 / n everywhere.
+    """Nonnegative entries that sum to one along the last axis: `Hypersimplex` with k = 1.
+
+    It starts at 1 / n everywhere.
 
     Args:
         n: length of the last axis.

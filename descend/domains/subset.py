@@ -13,7 +13,7 @@ import numpy as np
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, as_shape, say_shape, slack
+from descend.domains.domain import Domain, as_floats, as_shape, jitted_in_jax, say_shape, slack
 
 
 def _counts(name: str, n: Any, k: Any) -> tuple[int, int]:
@@ -26,18 +26,6 @@ def _counts(name: str, n: Any, k: Any) -> tuple[int, int]:
     if not 0 <= k <= n:
         raise ValueError(f"{name} needs k between 0 and n={n}, got {k}")
     return n, k
-
-
-def _halve(_: Any, state: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
-    """Halves the bracket (low, high) of the t at which clip(z - t, 0, 1) sums to `total`.
-
-    A function of the module, for JAX compiles a loop again for every new function that it is given.
-    """
-    low, high, z, total = state
-    xp = numerics.namespace(z)
-    middle = (low + high) / 2
-    more = xp.sum(xp.clip(z - middle, 0.0, 1.0), axis=-1, keepdims=True) > total
-    return xp.where(more, middle, low), xp.where(more, high, middle), z, total
 
 
 class Hypersimplex(Domain):
@@ -91,28 +79,10 @@ class Hypersimplex(Domain):
         one where it has a kink), in both modes. NaN stays NaN.
         """
         x = as_floats(x)
-        xp = numerics.namespace(x)
-        fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient
         if self._single:
+            xp = numerics.namespace(x)
             return xp.where(xp.isnan(x), x, xp.full_like(x, self.k / self.n))
-        large = math.sqrt(float(jnp.finfo(x.dtype).max))
-        x = xp.clip(x, -large, large)
-        # t lies within one below the k-th largest entry: measured from there, no entry beyond 1 away matters, and
-        # neither huge nor infinite entries spoil the sum.
-        kth = xp.sort(fixed(x), axis=-1)[..., self.n - self.k][..., None]
-        z = xp.clip(x - kth, -1.0, 1.0)
-
-        state = (-xp.ones_like(kth), xp.zeros_like(kth), fixed(z), xp.full_like(kth, self.k))
-        passes = jnp.finfo(x.dtype).nmant + 3
-        if xp is np:
-            for i in range(passes):
-                state = _halve(i, state)
-        else:
-            state = jax.lax.fori_loop(0, passes, _halve, state)
-        z = z - (state[0] + state[1]) / 2
-        free = (z > 0) & (z < 1)
-        excess = xp.sum(xp.clip(z, 0.0, 1.0), axis=-1, keepdims=True) - self.k
-        return xp.clip(z - excess / xp.maximum(xp.sum(free, axis=-1, keepdims=True), 1), 0.0, 1.0)
+        return _project(x, k=self.k)
 
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
         """Half of the moves shift mass between two entries of one point, half are small Gaussians, projected.
@@ -123,25 +93,9 @@ class Hypersimplex(Domain):
         x = as_floats(x)
         if self._single:
             return moves.stacked(x, count)
-        xp = numerics.namespace(x)
         rows = self.size // self.n
-        shape = (count, rows, self.n)
-        row, give, take, size, normal, coin = moves.like(x, *_draw(key, count, rows, self.n))
-        old = xp.broadcast_to(xp.reshape(x, (1, rows, self.n)), shape)
-        places = xp.arange(self.n)[None, None]
-        dust = 1e-3 / self.n
-        giver = places == xp.argmax(xp.where(old > dust, give, -1.0), axis=-1, keepdims=True)
-        taker = places == xp.argmax(xp.where((old < 1 - dust) & ~giver, take, -1.0), axis=-1, keepdims=True)
-        most = xp.minimum(
-            xp.sum(xp.where(giver, old, 0.0), axis=-1, keepdims=True),
-            xp.sum(xp.where(taker, 1 - old, 0.0), axis=-1, keepdims=True),
-        )
-        amount = size * xp.maximum(most, 0.0)
-        sign = giver.astype(x.dtype) - taker.astype(x.dtype)
-        shifted = xp.where(xp.arange(rows)[None, :, None] == row, xp.clip(old - amount * sign, 0.0, 1.0), old)
-        jiggled = self.project((old + 0.5 * size * normal).reshape(count, *self.shape)).reshape(shape)
-        undone = xp.max(abs(jiggled - old), axis=(1, 2), keepdims=True) <= 1e-3 * size
-        return xp.where(coin | undone, shifted, jiggled).reshape(count, *self.shape)
+        draws = moves.like(x, *_draw(key, count, rows, self.n))
+        return _move(x.reshape(1, rows, self.n), *draws, k=self.k).reshape(count, *self.shape)
 
     @property
     def scale(self) -> np.ndarray:
@@ -161,15 +115,63 @@ class Hypersimplex(Domain):
 @partial(jax.jit, static_argnames=("count", "rows", "n"))
 def _draw(key: jax.Array, count: int, rows: int, n: int) -> tuple[jax.Array, ...]:
     """The row that shifts mass, scores of givers and takers, the size, the Gaussian, and which of the two moves."""
-    row_key, give_key, take_key, size_key, normal_key, coin_key = jax.random.split(key, 6)
-    return (
-        jax.random.randint(row_key, (count, 1, 1), 0, rows),
-        jax.random.uniform(give_key, (count, rows, n)),
-        jax.random.uniform(take_key, (count, rows, n)),
-        moves.step_size(size_key, (count, 1, 1)),
-        jax.random.normal(normal_key, (count, rows, n)),
-        jax.random.bernoulli(coin_key, 0.5, (count, 1, 1)),
+    uniform_key, normal_key = jax.random.split(key)
+    single, whole = (count, 1, 1), (count, rows, n)
+    row, give, take, size, coin = moves.uniforms(uniform_key, single, whole, whole, single, single)
+    return moves.below(row, rows), give, take, moves.step_size(size), jax.random.normal(normal_key, whole), coin < 0.5
+
+
+@jitted_in_jax
+def _project(x: Any, *, k: int) -> Any:
+    xp = numerics.namespace(x)
+    fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient
+    large = math.sqrt(float(jnp.finfo(x.dtype).max))
+    x = xp.clip(x, -large, large)
+    # t lies within one below the k-th largest entry: measured from there, no entry beyond 1 away matters, and neither
+    # huge nor infinite entries spoil the sum.
+    kth = xp.sort(fixed(x), axis=-1)[..., x.shape[-1] - k][..., None]
+    z = xp.clip(x - kth, -1.0, 1.0)
+    state = (-xp.ones_like(kth), xp.zeros_like(kth), fixed(z), xp.full_like(kth, k))
+    passes = jnp.finfo(x.dtype).nmant + 3
+    if xp is np:
+        for i in range(passes):
+            state = _halve(i, state)
+    else:
+        state = jax.lax.fori_loop(0, passes, _halve, state)
+    z = z - (state[0] + state[1]) / 2
+    free = (z > 0) & (z < 1)
+    excess = xp.sum(xp.clip(z, 0.0, 1.0), axis=-1, keepdims=True) - k
+    return xp.clip(z - excess / xp.maximum(xp.sum(free, axis=-1, keepdims=True), 1), 0.0, 1.0)
+
+
+def _halve(_: Any, state: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+    """Halves the bracket (low, high) of the t at which clip(z - t, 0, 1) sums to `total`."""
+    low, high, z, total = state
+    xp = numerics.namespace(z)
+    middle = (low + high) / 2
+    more = xp.sum(xp.clip(z - middle, 0.0, 1.0), axis=-1, keepdims=True) > total
+    return xp.where(more, middle, low), xp.where(more, high, middle), z, total
+
+
+@jitted_in_jax
+def _move(x: Any, row: Any, give: Any, take: Any, size: Any, normal: Any, coin: Any, *, k: int) -> Any:
+    """x of shape (1, rows, n) moved by draws of shape (count, rows, n) or that broadcast to it."""
+    xp = numerics.namespace(x)
+    rows, n = x.shape[1:]
+    x = xp.broadcast_to(x, give.shape)
+    places = xp.arange(n)[None, None]
+    dust = 1e-3 / n
+    giver = places == xp.argmax(xp.where(x > dust, give, -1.0), axis=-1, keepdims=True)
+    taker = places == xp.argmax(xp.where((x < 1 - dust) & ~giver, take, -1.0), axis=-1, keepdims=True)
+    most = xp.minimum(
+        xp.sum(xp.where(giver, x, 0.0), axis=-1, keepdims=True),
+        xp.sum(xp.where(taker, 1 - x, 0.0), axis=-1, keepdims=True),
     )
+    amount = size * xp.maximum(most, 0.0) * (giver.astype(x.dtype) - taker.astype(x.dtype))
+    shifted = xp.where(xp.arange(rows)[None, :, None] == row, xp.clip(x - amount, 0.0, 1.0), x)
+    jiggled = _project(x + 0.5 * size * normal, k=k)
+    undone = xp.max(abs(jiggled - x), axis=(1, 2), keepdims=True) <= 1e-3 * size
+    return xp.where(coin | undone, shifted, jiggled)
 
 
 class Subset(Domain):

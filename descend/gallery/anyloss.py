@@ -1,14 +1,17 @@
 """AnyLoss: Transforming Classification Metrics into Loss Functions (Han, Moon, Kim, 2024).
 
-A metric such as F1 counts decisions, so it is flat in the weights of the classifier: no gradient. The system puts a steep
-sigmoid in place of the threshold and descends one minus the metric of the soft counts.
+A metric such as F1 counts decisions, so it is flat in the weights of the classifier: no gradient. The system puts a
+steep sigmoid in place of the threshold and descends one minus the metric of the soft counts.
 
-Setting of the paper's single layer: logistic model from zero, full batch, 1000 steps of gradient descent at 0.1, the same
-for every loss. Tables are the imbalanced ones of KEEL with 200 to 550 rows, at most 10 columns and at least 20 rare rows;
-each seed draws a new stratified 70/30 split. A cell is a (table, metric) pair, the metrics are F1, G-mean and balanced
-accuracy, and what counts is the metric on held-out rows. The baselines are squared error, cross-entropy, class-weighted
-cross-entropy, and cross-entropy with its threshold moved to where the metric is best on the training rows. Ablated: the same
-soft counts aimed at accuracy in every cell.
+Setting of the paper's single layer: logistic model from zero, full batch, 1000 steps of gradient descent at 0.1, for
+every loss. Every second of KEEL's imbalanced tables with at most 700 rows and 20 columns and at least 10 rare rows
+(23 tables; full: all 67 up to 1500 rows); a seed draws a new stratified 70/30 split of each. A cell is a table and a
+metric, out of F1, G-mean and balanced accuracy, judged on held-out rows. Baselines: squared error, cross-entropy,
+class-weighted cross-entropy, and cross-entropy whose threshold is then moved to where the metric is best on the
+training rows. Ablated: the same soft counts aimed at accuracy in every cell. The effect is the mean over all of them.
+
+The published claim, a win over squared error and cross-entropy in 4 cells of 5, is borderline: between 71 and 83 %
+here by seeds and precision, 80 and 82 % in the full run. Moving a threshold, which costs nothing, does as well.
 """
 
 import jax
@@ -24,7 +27,10 @@ from descend.relax import accuracy, balanced_accuracy, confusion, f_beta, g_mean
 PAPER = "arXiv:2405.14745"
 SYSTEM = 13
 WHY = "flat"
-CLAIM = "0"
+CLAIM = (
+    "aimed at F1, G-mean or balanced accuracy it beats squared error and cross-entropy by 0.08 and in 6 cells of 10, "
+    "class-weighted cross-entropy by 0.02 in F1, and cross-entropy with a moved threshold not at all (within 0.03)"
+)
 SEEDS = 8
 METRICS = (f_beta, g_mean, balanced_accuracy)
 THRESHOLDS = np.linspace(0.01, 0.99, 99)
@@ -47,8 +53,11 @@ def run(key, *, full=False):
 
 
 def holds(ours, naive):
-    """Every argument has shape (seeds, baselines or 1, tables, metrics)."""
-    return bool((ours - naive).mean() > 0.02)
+    gain = (ours - naive).mean((0, 2))  # (seeds, baselines or 1, tables, metrics) -> (baselines, metrics)
+    won = ((ours - naive).mean(0) > 0).mean((1, 2))
+    return bool(
+        gain[:2].mean(1).min() > 0.08 and won[:2].min() > 0.6 and gain[2, 0] > 0.02 and abs(gain[3].mean()) < 0.03
+    )
 
 
 def table(key, x, y, there):
@@ -57,9 +66,12 @@ def table(key, x, y, there):
     mean = train @ x / train.sum()
     spread = jnp.sqrt(train @ (x - mean[None]) ** 2 / train.sum())
     x = (x - mean[None]) / jnp.where(spread > 1e-6, spread, 1.0)[None]
-    score = lambda w, metric, cut=0.5, rows=there - train: metric(  # noqa: E731
-        confusion.hard(sigmoid(x @ w[:-1] + w[-1]), y, threshold=cut, weights=rows)
-    )
+
+    def score(w, metric, cut, rows):
+        return metric(confusion.hard(sigmoid(x @ w[:-1] + w[-1]), y, threshold=cut, weights=rows))
+
+    def judged(w):
+        return jnp.stack([score(w, m, 0.5, there - train) for m in METRICS])
 
     def fit(loss):
         gradient = jax.grad(lambda w: loss(sigmoid(x @ w[:-1] + w[-1])))
@@ -71,20 +83,18 @@ def table(key, x, y, there):
     def cross_entropy(weights):
         return lambda p: -weights @ (y * jnp.log(p + 1e-7) + (1 - y) * jnp.log(1 - p + 1e-7)) / weights.sum()
 
-    rare = train @ y / train.sum()
+    squares = fit(lambda p: train @ (p - y) ** 2 / train.sum())
     plain = fit(cross_entropy(train))
-    losses = [
-        fit(lambda p: train @ (p - y) ** 2 / train.sum()),
-        plain,
-        fit(cross_entropy(train * jnp.where(y > 0, 1 / rare, 1 / (1 - rare)))),
-    ]
-    tried = [jax.vmap(lambda cut, m=m: score(plain, m, cut, train))(THRESHOLDS) for m in METRICS]
-    moved = [score(plain, m, jnp.asarray(THRESHOLDS)[jnp.argmax(t)]) for m, t in zip(METRICS, tried, strict=True)]
-    blunt = aimed(accuracy)
+    weighted = fit(cross_entropy(train * (y / (train @ y) + (1 - y) / (train @ (1 - y)))))
+
+    def moved(metric):
+        values = jax.vmap(lambda cut: score(plain, metric, cut, train))(THRESHOLDS)
+        return score(plain, metric, jnp.take(THRESHOLDS, jnp.argmax(values)), there - train)
+
     return {
-        "ours": jnp.stack([score(aimed(m), m) for m in METRICS])[None],
-        "ablated": jnp.stack([score(blunt, m) for m in METRICS])[None],
-        "naive": jnp.stack([*(jnp.stack([score(w, m) for m in METRICS]) for w in losses), jnp.stack(moved)]),
+        "ours": jnp.stack([score(aimed(m), m, 0.5, there - train) for m in METRICS])[None],
+        "ablated": judged(aimed(accuracy))[None],
+        "naive": jnp.stack([*map(judged, (squares, plain, weighted)), jnp.stack([*map(moved, METRICS)])]),
     }
 
 
@@ -99,9 +109,9 @@ def part(key, y, there, share):
 
 
 def stacked(rows, every=1):
-    """Tables of at most so many rows, padded to one: arrays (tables, rows, columns), (tables, rows) and a mask of rows."""
-    found = [r for r in map(keel_rows, keel_names()) if 10 <= r.y.sum() and len(r.y) <= rows and r.x.shape[1] <= 20]
-    found = found[::every]
+    """Tables of at most so many rows, padded: arrays (tables, rows, columns), (tables, rows) and a mask of rows."""
+    fits = lambda r: r.y.sum() >= 10 and len(r.y) <= rows and r.x.shape[1] <= 20  # noqa: E731
+    found = list(filter(fits, map(keel_rows, keel_names())))[::every]
     shape = len(found), max(len(r.y) for r in found), max(r.x.shape[1] for r in found)
     x, y, there = np.zeros(shape), np.zeros(shape[:2]), np.zeros(shape[:2])
     for i, r in enumerate(found):

@@ -1,15 +1,16 @@
 """Gradients without Backpropagation (Baydin, Pearlmutter, Syme, Wood, Torr, 2022).
 
-The derivative along a random direction costs one forward pass; times the direction it is an unbiased gradient. No backward
-pass, and nothing of the intermediate results is stored. The price is noise that grows with the number of weights n: with
-k directions the squared error is (n - 1) |grad|^2 / k for entries of +-1 (the paper draws Gaussian ones: n + 1).
+The derivative along a random direction costs one forward pass; times the direction it is an unbiased gradient. No
+backward pass, and nothing of the intermediate results is stored. The price is noise that grows with the number of
+weights n: with k directions the squared error is (n - 1) |grad|^2 / k for entries of +-1 (the paper draws Gaussian
+ones: n + 1).
 
-Multinomial logistic regression on 200 handwritten digits, drawn by seed; n = 650, k = 16. Three ratios are measured, all 1
-if the theory holds: the squared error of the estimate at a trained point over the formula; the length of its mean along
-the gradient; and the loss of descent with estimates over that of plain descent, with 1 + (n - 1) / k times the steps, each
-as much shorter. The baseline takes two-point differences along as many random directions at the default width 0.1, for
-the same number of evaluations: it is ours without exact directional derivatives. At widths of 0.01 and below it is
-as good, so what the exact derivative saves is the choice of the width, not noise.
+Multinomial logistic regression on 200 handwritten digits, drawn by seed; n = 650, k = 16. Three ratios are measured,
+all 1 if the theory holds: the squared error of the estimate at a trained point over the formula; the length of its
+mean along the gradient; and the loss of descent with estimates over that of plain descent, with 1 + (n - 1) / k times
+the steps, each as much shorter. The baseline takes two-point differences along as many random directions at the
+default width 0.1, for the same number of evaluations: it is ours without exact directional derivatives. At widths of
+0.01 and below its error is the same, so what the exact derivative saves is the choice of the width, not noise.
 """
 
 import jax
@@ -24,7 +25,10 @@ from descend.routes import forward, smooth
 PAPER = "arXiv:2202.08587"
 SYSTEM = 36
 WHY = None  # the objective is smooth: the paper does away with the backward pass, not with an obstacle
-CLAIM = "0"
+CLAIM = (
+    "the squared error is (n - 1) |grad|^2 / k within 5 %, at least 10 % of that below two-point differences of width "
+    "0.1, and 1 + (n - 1) / k times the steps of gradient descent reach its loss within 5 %"
+)
 SEEDS = 10
 DIRECTIONS, STEPS, RATE = 16, 20, 0.5
 
@@ -38,7 +42,7 @@ def problem():
     return Problem(cross_entropy, over=Real((64, 10)))
 
 
-def run(key, *, route=forward(tangents=DIRECTIONS)):
+def run(key, *, route=None):
     rows, error, descent = jax.random.split(key, 3)
     x, y = digits()
     chosen = jax.random.choice(rows, len(y), (200,), replace=False)
@@ -53,11 +57,17 @@ def run(key, *, route=forward(tangents=DIRECTIONS)):
         reached = loss(descend(step, round(STEPS * more)))
         return jnp.stack([*quality(gradient, jax.grad(loss)(trained), trained, error), reached / goal])
 
-    return {"ours": ratios(route), "naive": ratios(smooth(sigma=0.1, samples=2 * DIRECTIONS))}
+    return {
+        "ours": ratios(route or forward(tangents=DIRECTIONS)),
+        "naive": ratios(smooth(sigma=0.1, samples=2 * DIRECTIONS)),
+    }
 
 
 def holds(ours, naive):
-    return bool((abs(ours - 1)).mean() < 0.05)
+    """Arguments have shape (seeds, 3)."""
+    error, length, reached = ours.mean(0)
+    as_theory = abs(error - 1) < 0.05 and abs(length - 1) < 0.04 and reached < 1.05
+    return bool(as_theory and naive.mean(0)[0] - error > 0.1)
 
 
 def descend(step, steps):

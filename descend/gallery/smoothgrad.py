@@ -1,15 +1,18 @@
 """SmoothGrad: removing noise by adding noise (Smilkov, Thorat, Kim, Viegas, Wattenberg, 2017).
 
-The gradient of a class score by the pixels shows where a network looks, but a network of ReLUs has a kink at every step and
-its gradient flickers. The system averages gradients at noisy copies of the image. That is, draw by draw, the gradient of
-the average score of the copies, and in expectation the gradient of the score seen through Gaussian noise.
+The gradient of a class score by the pixels shows where a network looks, but a network of ReLUs has a kink at every
+step and its gradient flickers. The system averages gradients at noisy copies of the image. That is, draw by draw, the
+gradient of the average score of the copies, and in expectation the gradient of the score seen through Gaussian noise.
 
-Here the relevant pixels are known: a handwritten digit is planted in one quarter of 16 x 16 pixels of noise, and a network
-of two hidden layers learns, from fresh plantings, which digit it is. Scored is the area under the ROC curve of |saliency| as
-a detector of the digit's quarter, averaged over 100 new images. The copies have noise of 0.2 of the range, 50 of them;
-ablated: a single noisy copy, without the average. The gain is small: on plantings in a black or faint background, where
-saliency says little about the place (area 0.55), there is none.
+Here the relevant pixels are known: a handwritten digit is planted in the left or the right half of 8 x 16 pixels of
+noise, and a network of three hidden layers learns, from fresh plantings, which digit it is (97 of 100 new ones are
+right). Scored is the area under the ROC curve of |saliency| as a detector of the digit's half, averaged over 200 new
+images. The 50 copies have noise of 0.2 of the range, the upper end of what the paper advises; ablated: a single noisy
+copy, without the average. The gain is small; with two hidden layers it was half of that, and with noise of 0.4 it
+varied from seed to seed.
 """
+
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -23,22 +26,22 @@ from descend.problem import Problem
 PAPER = "arXiv:1706.03825"
 SYSTEM = 52
 WHY = "kinked"
-CLAIM = "0"
+CLAIM = "averaging 50 noisy copies finds the planted digit better than the gradient does: area up by more than 0.005"
 SEEDS = 8
-SIDE, HIDDEN, STEPS = 16, 64, 2000
+SIZES, STEPS, BATCH = (128, 64, 64, 64, 10), 2000, 32
 SIGMA, COPIES = 0.2, 50
 
 
 def problem():
     """The image that a network takes for a three most of all: the same kinks, met by descent on pixels."""
     layers = network(jax.random.key(0))
-    return Problem(lambda image: apply(layers, image)[3], over=Real(SIDE**2, 0.0, 1.0), sense="max")
+    return Problem(lambda image: apply(layers, image)[3], over=Real(SIZES[0], 0.0, 1.0), sense="max")
 
 
 def run(key):
     weights, training, images, noise = jax.random.split(key, 4)
     layers = trained(network(weights), training)
-    x, y, mask = planted(images, 100)
+    x, y, mask = planted(images, 200)
 
     def area(copies):
         def saliency(x, y):
@@ -51,7 +54,7 @@ def run(key):
 
 
 def holds(ours, naive):
-    return bool((ours - naive).mean() > 0.003)
+    return bool((ours - naive).mean() > 0.005)
 
 
 def smoothed(score, key, copies, sigma=SIGMA):
@@ -65,10 +68,9 @@ def smoothed(score, key, copies, sigma=SIGMA):
 
 
 def network(key):
-    sizes = (SIDE**2, HIDDEN, HIDDEN, 10)
-    keys = jax.random.split(key, 3)
     he = jax.nn.initializers.he_normal()
-    return [(he(k, shape), jnp.zeros(shape[1])) for k, shape in zip(keys, zip(sizes, sizes[1:]), strict=False)]
+    keys = jax.random.split(key, len(SIZES) - 1)
+    return [(he(k, shape), jnp.zeros(shape[1])) for k, shape in zip(keys, itertools.pairwise(SIZES), strict=True)]
 
 
 def apply(layers, x):
@@ -79,7 +81,7 @@ def apply(layers, x):
 
 
 def trained(layers, key):
-    adam = optax.adam(1e-3)
+    adam = optax.adam(optax.cosine_decay_schedule(2e-3, STEPS))
 
     def loss(layers, x, y):
         scores = jax.vmap(lambda x: apply(layers, x))(x)
@@ -87,7 +89,7 @@ def trained(layers, key):
 
     def step(carry, key):
         layers, state = carry
-        x, y, _ = planted(key, 64)
+        x, y, _ = planted(key, BATCH)
         updates, state = adam.update(jax.grad(loss)(layers, x, y), state)
         return (optax.apply_updates(layers, updates), state), None
 
@@ -96,14 +98,13 @@ def trained(layers, key):
 
 def planted(key, count):
     """Images in [0, 1], their digits, and where the digit is: (count, pixels), (count,), (count, pixels)."""
-    which, corner, noise = jax.random.split(key, 3)
+    which, side, noise = jax.random.split(key, 3)
     x, y = (jnp.asarray(part) for part in digits())
     chosen = jax.random.choice(which, len(y), (count,))
-    place = 8 * jnp.stack(jnp.divmod(jax.random.randint(corner, (count,), 0, 4), 2), axis=1)
-    background = jax.random.uniform(noise, (count, SIDE, SIDE))
-    paste = jax.vmap(jax.lax.dynamic_update_slice)
-    mask = paste(jnp.zeros_like(background), jnp.ones((count, 8, 8)), tuple(place.T))
-    images = paste(background, x[chosen].reshape(count, 8, 8).astype(background.dtype), tuple(place.T))
+    left = jax.random.bernoulli(side, 0.5, (count, 1, 1))
+    mask = jnp.tile(jnp.concatenate([left, ~left], axis=2).repeat(8, axis=2), (1, 8, 1))
+    digit = jnp.tile(x[chosen].reshape(count, 8, 8), (1, 1, 2))
+    images = jnp.where(mask, digit, jax.random.uniform(noise, digit.shape, digit.dtype))
     return images.reshape(count, -1), y[chosen], mask.reshape(count, -1)
 
 
@@ -111,4 +112,4 @@ def detects(saliency, mask):
     """Area under the ROC curve: how often a pixel inside outranks one outside."""
     rank = 1 + jnp.argsort(jnp.argsort(saliency))
     inside = mask.sum()
-    return (rank @ mask - inside * (inside + 1) / 2) / (inside * (mask.size - inside))
+    return (rank @ mask.astype(saliency.dtype) - inside * (inside + 1) / 2) / (inside * (mask.size - inside))

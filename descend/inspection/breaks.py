@@ -175,7 +175,7 @@ def _next(waiting: dict[Group, list[Crossing]], done: set[Group]) -> list[Crossi
 
 def _measured(subject: Subject, swept: Sweep, closed: list[Crossing]) -> list[Break]:
     t = np.array([edge for c in closed for edge in (c.low, c.high)])
-    sides = subject.sample(t, [c.line for c in closed for _ in (0, 1)])
+    sides = subject.sample(t, [c.line for c in closed], np.repeat(np.arange(len(closed)), 2))
     judged = [
         _judge(subject, swept, c, Samples(*(part[2 * i : 2 * i + 2] for part in sides))) for i, c in enumerate(closed)
     ]

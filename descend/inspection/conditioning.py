@@ -8,7 +8,7 @@ import numpy as np
 
 from descend.inspection.subject import Subject
 
-DENSE = 200  # above this many coordinates, Lanczos
+DENSE = 500  # above this many coordinates, Lanczos
 
 
 class Curvature(NamedTuple):
@@ -111,6 +111,7 @@ def constant_along(subject: Subject, x: np.ndarray, directions: np.ndarray) -> n
     """The directions along which the objective keeps its value at finite distances, to rounding.
 
     Args:
+        subject: the problem.
         x: the point.
         directions: unit vectors, (k, n).
 

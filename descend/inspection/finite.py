@@ -23,7 +23,7 @@ def bad_point(subject: Subject, swept: Sweep | None, thorough: bool) -> tuple[np
     if swept is not None:
         near = [i for i in range(len(swept.lines)) if not swept.far[i]]
         for part, what in ((swept.values, "value"), (swept.slopes, "derivative")):
-            bad = ~np.isfinite(part).all(-1)
+            bad = np.any(~np.isfinite(part), axis=-1)
             for i in near:
                 if bad[i].any():
                     t = swept.t[i][np.flatnonzero(bad[i])[0]]
@@ -36,7 +36,7 @@ def bad_point(subject: Subject, swept: Sweep | None, thorough: bool) -> tuple[np
         value = subject.attempt(lambda: subject.values(subject.x[None]))
         return None if value is None or np.isfinite(value).all() else (subject.x, "value", True)
     for what, number in (("value", measured[0][:, None]), ("derivative", measured[1])):
-        bad = ~np.isfinite(number).all(-1)
+        bad = np.any(~np.isfinite(number), axis=-1)
         if bad.any():
             index = int(np.flatnonzero(bad)[0])
             return points[index], what, index == 0

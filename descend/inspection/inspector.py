@@ -77,7 +77,7 @@ def _from_program(subject: Subject, thorough: bool) -> list[Finding]:
     found += said.on_noise(subject, swept, 128 if thorough else 16)
     bad = said.on_numbers(subject, swept, thorough)
     broken = subject.attempt(lambda: breaks.find(subject, swept, 4 if thorough else 2, rng)) or []
-    derivative = said.on_breaks(subject, swept, broken, thorough) + said.on_unread(subject, swept, broken)
+    derivative = said.on_breaks(subject, swept, broken, thorough) + said.on_unread(subject, swept, broken, thorough)
     of_loss = [f for f in derivative if "constraint" not in f.evidence]
     found += bad + derivative
     if not of_loss and not any(f.evidence["at"] != "a bound" for f in bad):

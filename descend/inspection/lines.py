@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from descend.inspection.subject import Line, Samples, Subject
+from descend.inspection.subject import Line, Subject
 
 
 class Sweep(NamedTuple):
@@ -35,7 +35,7 @@ class Sweep(NamedTuple):
 
     def finite(self) -> np.ndarray:
         """(lines, points - 1): whether values and slopes at both ends are finite."""
-        good = np.isfinite(self.values).all(-1) & np.isfinite(self.slopes).all(-1)
+        good = np.all(np.isfinite(self.values) & np.isfinite(self.slopes), axis=-1)
         return good[:, 1:] & good[:, :-1]
 
 
@@ -67,23 +67,22 @@ def sweep(subject: Subject, reaches: tuple[float, ...], points: int, rng: np.ran
         anchor = t[rng.integers(points // 4, points // 2)]
         grid.append(np.sort([*t, anchor + near[0], anchor + near[1]]))
     t = np.array(grid)
-    owners = [line for line in lines for _ in range(points)]
-    flat = subject.sample(t.ravel(), owners)
+    flat = subject.sample(t.ravel(), lines, np.repeat(np.arange(len(lines)), points))
     values, slopes, marks = (each.reshape(len(lines), points, -1) for each in flat)
     finite = np.where(np.isfinite(values), values, np.nan)
     with np.errstate(all="ignore"):
         spread = np.fmax.reduce(finite, 1, initial=-np.inf) - np.fmin.reduce(finite, 1, initial=np.inf)
     spread = np.where(np.isfinite(spread), spread, 0.0)
-    gaps = share(t, Samples(values, slopes, marks), subject.eps)
+    gaps = share(t, values, slopes, subject.eps)
     return Sweep(lines, np.array(reaches) > 1, t, values, slopes, marks, gaps, spread)
 
 
-def share(t: np.ndarray, samples: Samples, eps: float) -> np.ndarray:
+def share(t: np.ndarray, values: np.ndarray, slopes: np.ndarray, eps: float) -> np.ndarray:
     """The mismatch between changes of value and integrated slopes, beyond rounding, relative to the larger."""
     with np.errstate(all="ignore"):
-        change = np.diff(samples.values, axis=1)
-        integral = (samples.slopes[:, 1:] + samples.slopes[:, :-1]) / 2 * np.diff(t)[..., None]
-        rounding = 100 * eps * (abs(samples.values[:, 1:]) + abs(samples.values[:, :-1]))
+        change = np.diff(values, axis=1)
+        integral = (slopes[:, 1:] + slopes[:, :-1]) / 2 * np.diff(t)[..., None]
+        rounding = 100 * eps * (abs(values[:, 1:]) + abs(values[:, :-1]))
         size = np.maximum(abs(change), abs(integral)) + rounding
         mismatch = np.maximum(abs(change - integral) - rounding, 0.0)
         return np.where(size > 0, mismatch / np.where(size > 0, size, 1.0), 0.0)

@@ -35,7 +35,7 @@ def over_keys(subject: Subject, swept: Sweep, count: int) -> Noise | None:
     keys = jax.random.split(subject.key, count)
     line = swept.lines[0]
     t = np.repeat([0.5, 0.5 - REACH, 0.5 + REACH], count)
-    samples = subject.sample(t, [line] * len(t), jnp.concatenate([keys] * 3))
+    samples = subject.sample(t, [line], np.zeros(len(t), int), jnp.concatenate([keys] * 3))
     value, below, above = samples.values[:, 0].reshape(3, count)
     slope = samples.slopes[:, 0].reshape(3, count).mean(0)
     if np.all(samples.values[:count] == samples.values[0]):
@@ -66,7 +66,7 @@ def hidden_state(subject: Subject) -> tuple[Place | None, float] | None:
     if where is None:
         return None
     args = jax.tree.leaves((subject.array(subject.x), subject.key, subject.inputs))
-    values = [jax.core.eval_jaxpr(p.jaxpr, p.consts, *args)[0] for p in (first, second)]
+    values = [compat.evaluate(p, args)[0] for p in (first, second)]
     subject.evaluations += 2
     spread = float(np.std([np.asarray(v)[0] for v in values], ddof=1))
     return (where[0], spread) if spread > 0 else None

@@ -148,20 +148,21 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
     return found
 
 
-def on_unread(subject: Subject, swept: Sweep, broken: list[Break]) -> list[Finding]:
+def on_unread(subject: Subject, swept: Sweep, broken: list[Break], thorough: bool) -> list[Finding]:
     """About operations that the reader does not know, and those that are told not to pass a derivative."""
     found = []
     unknown = _with(subject, Role.UNREAD)
-    if unknown:
+    places = [where(c.place, subject.problem) for c in unknown]
+    for candidate, here in zip(unknown, places, strict=True):
+        found.append(Finding("unread", here, {"how": "static", "primitive": candidate.primitive}))
+    if unknown or (thorough and not broken):
         marked = [i for i, c in enumerate(subject.candidates) if c.role is not Role.UNREAD]
         explained = swept.changes(marked) if marked else np.zeros(swept.gaps.shape[:2], bool)
         blind = subject.attempt(lambda: unread.find(subject, swept, explained))
-        for candidate in unknown:
-            here = where(candidate.place, subject.problem)
-            found.append(Finding("unread", here, {"how": "static", "primitive": candidate.primitive}))
-            if blind is not None:
-                evidence = {"how": "probed", "gap": blind.gap, "slope gap": blind.slope_gap}
-                found.append(Finding(blind.word, here, evidence, _smooth(0.1 * _unit(subject))))
+        if blind is not None:
+            evidence = {"how": "probed", "gap": blind.gap, "slope gap": blind.slope_gap}
+            here = places or [where(None, subject.problem)]
+            found += [Finding(blind.word, place, evidence, _smooth(0.1 * _unit(subject))) for place in here]
     stops = _with(subject, Role.STOPS, 0)
     apart, level = disagreement(swept)
     if stops and not broken and apart > 0.5 and not level:
@@ -190,5 +191,5 @@ def _gap(swept: Sweep, rank: int) -> np.ndarray:
 
 
 def disagreement(swept: Sweep) -> tuple[float, bool]:
-    """The share of lines on which the derivative is not the finite difference; whether the value does not move there."""
+    """The share of lines where the derivative is not the finite difference; whether the value does not move there."""
     return float((_gap(swept, 0) > AGREES).mean()), is_level(swept, 0) and not np.any(swept.slopes[..., 0] == 0)

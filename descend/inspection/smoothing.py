@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from descend.inspection.subject import Subject
+from descend.inspection.subject import MEMORY, Subject
 
 SIGMAS = (0.03, 0.1, 0.3, 1.0, 3.0)
 SIGNIFICANT = 4.0
@@ -32,6 +32,7 @@ def smoothed(subject: Subject, count: int) -> Smoothed:
     U-statistic, as in Chen and Qin 2010, "A two-sample test for high-dimensional data").
     """
     rng = np.random.default_rng(0)
+    count = max(16, min(count, MEMORY // (2 * subject.x.size)))
     unit = float(np.median(subject.scale))
     z: dict[float, float] = {}
     constant = True

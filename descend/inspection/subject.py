@@ -1,5 +1,6 @@
 """`Subject`: a problem as functions of a flat vector, compiled for probing, with every evaluation counted."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,10 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from descend.domains import Product
 from descend.problem import Inputs, Problem
 from descend.program import compat
 from descend.program.candidates import Candidate, candidates
 from descend.program.observe import fingerprints
+
+LINES = 8
+"""How many lines are probed at once, at most."""
+
+MEMORY = 1 << 23
+"""How many numbers the points that are evaluated at once may have in all."""
 
 
 class Line(NamedTuple):
@@ -54,7 +62,7 @@ class Subject:
 
     def __init__(self, problem: Problem, start: Any, key: jax.Array):
         self.problem = problem
-        self.domain = problem.domain.relax() if problem.domain.discrete else problem.domain
+        self.domain: Product = problem.domain.relax() if problem.domain.discrete else problem.domain
         self.x = np.asarray(self.domain.ravel(problem.domain.start() if start is None else start), np.float64)
         self.scale = np.broadcast_to(np.asarray(self.domain.scale, np.float64), self.x.shape)
         self.key = key
@@ -62,7 +70,7 @@ class Subject:
         self.lanes = 0
         self.failures: list[str] = []
         self.dtype = np.dtype(jnp.result_type(float))
-        self.eps = float(np.finfo(self.dtype).eps) if not problem.black_box else 2.0**-52
+        self.eps = float(jnp.finfo(self.dtype).eps) if not problem.black_box else 2.0**-52
         self.inputs = problem.inputs
         if problem.batch_size is not None and problem.rows > problem.batch_size:
             rows = jax.tree.map(lambda a: a[: problem.batch_size], problem.data)
@@ -82,11 +90,14 @@ class Subject:
         leaves = jax.tree.leaves(self.inputs)
         self.program = self.trace()
         still = [False] * len(leaves)
-        self.candidates = candidates(self.program, [True, False, *still], [False, True, *still])
+        found = candidates(self.program, [True, False, *still], [False, True, *still])
+        edges = np.cumsum([0, 1, *(int(np.prod(shape, dtype=int)) for shape in self.shapes)])
+        columns = [tuple(range(a, b)) for a, b in itertools.pairwise(edges)]
+        self.candidates = [c._replace(outputs=sum((columns[i] for i in c.outputs), ())) for c in found]
 
     def trace(self) -> compat.Program:
         """The program of the outputs as a function of (x, key, inputs...), read anew."""
-        return compat.trace(self.flat, self.array(self.x), self.key, self.inputs)
+        return compat.trace(self.parts, self.array(self.x), self.key, self.inputs)
 
     def array(self, x: np.ndarray) -> jax.Array:
         """As a JAX array of the precision in use."""
@@ -95,11 +106,14 @@ class Subject:
     def _evaluation(self, x: Any, key: Any, inputs: Inputs) -> Any:
         return self.problem.bind(inputs).evaluate(self.domain.unravel(x), key=key)
 
+    def parts(self, x: Any, key: Any, inputs: Inputs) -> list[Any]:
+        """The loss and each constraint's numbers, as vectors: traceable."""
+        loss, constraints = self._evaluation(x, key, inputs)
+        return [jnp.reshape(jnp.asarray(part, self.dtype), (-1,)) for part in (loss, *constraints)]
+
     def flat(self, x: Any, key: Any, inputs: Inputs) -> Any:
         """Loss and constraints' numbers as one vector: traceable."""
-        loss, constraints = self._evaluation(x, key, inputs)
-        parts = [jnp.reshape(loss, (1,)), *(jnp.reshape(c, (-1,)) for c in constraints)]
-        return jnp.concatenate([jnp.asarray(part, self.dtype) for part in parts])
+        return jnp.concatenate(self.parts(x, key, inputs))
 
     def loss(self, x: Any, key: Any, inputs: Inputs) -> Any:
         """The loss alone: traceable."""
@@ -123,45 +137,56 @@ class Subject:
         """A jitted program, shared by all inspections of this problem."""
         return self.problem.compiled(("inspection", name, self.dtype), lambda: jax.jit(build()))
 
-    def values(self, points: np.ndarray, keys: jax.Array | None = None) -> np.ndarray:
-        """(points, outputs) at flat points, all with the subject's key, or each with its own."""
-        run = self.compiled("values", lambda: jax.vmap(self.flat, in_axes=(0, 0, None)))
-        keys = jnp.broadcast_to(self.key, (len(points),)) if keys is None else keys
+    def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function(row, shared)` over the rows of arrays: at once, or in pieces where the points are long."""
+        size = MEMORY // max(1, self.x.size)
+        if size >= 512:
+            return jax.vmap(function, in_axes=(0, None))
+        return lambda rows, shared: jax.lax.map(lambda row: function(row, shared), rows, batch_size=max(1, size))
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        """(points, outputs) at flat points."""
+        run = self.compiled("values", lambda: self.each(lambda x, shared: self.flat(x, *shared)))
         self.evaluations += len(points)
-        return np.asarray(run(self.array(points), keys, self.inputs), np.float64)
+        return np.asarray(run(self.array(points), (self.key, self.inputs)), np.float64)
 
     def gradients(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss and its reverse-mode gradient at flat points: (points,), (points, n)."""
-        run = self.compiled("gradients", lambda: jax.vmap(jax.value_and_grad(self.loss), in_axes=(0, None, None)))
+        run = self.compiled("gradients", lambda: self.each(lambda x, s: jax.value_and_grad(self.loss)(x, *s)))
         self.evaluations += 3 * len(points)
-        value, gradient = run(self.array(points), self.key, self.inputs)
+        value, gradient = run(self.array(points), (self.key, self.inputs))
         return np.asarray(value, np.float64), np.asarray(gradient, np.float64)
 
-    def sample(self, t: np.ndarray, lines: list[Line], keys: jax.Array | None = None) -> Samples:
-        """Values, slopes and fingerprints, one point on each of `lines`."""
+    def sample(self, t: np.ndarray, lines: list[Line], owner: np.ndarray, keys: jax.Array | None = None) -> Samples:
+        """Values, slopes and fingerprints at `t[i]` on `lines[owner[i]]`, with the subject's key or each with its own.
+
+        At most `LINES` lines. The first call settles how many points are measured at once; later calls with fewer are
+        filled up, so that nothing is compiled again, and the filling is counted too.
+        """
         count = len(t)
-        self.lanes = size = max(count, self.lanes)  # one shape serves all, so that little is compiled
-        t = np.concatenate([t, np.repeat(t[:1], size - count)])
-        a, b = (np.stack([*each, *[each[0]] * (size - count)]) for each in zip(*lines, strict=True))
-        if keys is None:
-            keys = jnp.broadcast_to(self.key, (size,))
-        watched = bool(self.candidates)
-        run = self.compiled("sample", lambda: jax.vmap(self._sample, in_axes=(0, 0, 0, 0, None)))
-        self.evaluations += size * (3 if watched else 2)
-        out = run(self.array(t), self.array(a), self.array(b), keys, self.inputs)
-        values, slopes, marks = (np.asarray(each)[:count] for each in out)
+        self.lanes = self.lanes or count
+        size = max(count, self.lanes) if keys is None else count
+        rows = (
+            self.array(np.concatenate([t, np.repeat(t[:1], size - count)])),
+            jnp.asarray(np.concatenate([owner, np.repeat(owner[:1], size - count)]), np.int32),
+            jnp.broadcast_to(self.key, (size,)) if keys is None else keys,
+        )
+        ends = self.array(np.stack([np.stack(line) for line in [*lines, *[lines[0]] * (LINES - len(lines))]]))
+        run = self.compiled("sample", lambda: self.each(self._sample))
+        self.evaluations += size * (3 if self.candidates else 2)
+        values, slopes, marks = (np.asarray(each)[:count] for each in run(rows, (ends, self.inputs)))
         return Samples(values.astype(np.float64), slopes.astype(np.float64), marks)
 
     def marks(self, points: np.ndarray) -> np.ndarray:
         """(points, candidates): fingerprints alone, at flat points."""
-
-        def look(x: Any, key: Any, inputs: Inputs) -> Any:
-            assert self.program is not None
-            return fingerprints(self.program, self.candidates)(x, key, *jax.tree.leaves(inputs))
-
-        run = self.compiled("marks", lambda: jax.vmap(look, in_axes=(0, None, None)))
+        run = self.compiled("marks", lambda: self.each(lambda x, shared: self._look(x, *shared)))
         self.evaluations += len(points)
-        return np.asarray(run(self.array(points), self.key, self.inputs))
+        return np.asarray(run(self.array(points), (self.key, self.inputs)))
+
+    def _look(self, x: Any, key: Any, inputs: Inputs) -> Any:
+        if self.program is None or not self.candidates:
+            return jnp.zeros((0,), jnp.uint32)
+        return fingerprints(self.program, self.candidates)(x, key, *jax.tree.leaves(inputs))
 
     def on(self, line: Line, t: np.ndarray) -> np.ndarray:
         """(points, n): the points of a line."""
@@ -169,15 +194,14 @@ class Subject:
             return line.a + t[:, None] * (line.b - line.a)
         return np.stack([np.asarray(self.along(each, *line)) for each in t])
 
-    def _sample(self, t: Any, a: Any, b: Any, key: Any, inputs: Inputs) -> tuple[Any, Any, Any]:
+    def _sample(self, row: tuple[Any, Any, Any], shared: tuple[Any, Inputs]) -> tuple[Any, Any, Any]:
+        (t, owner, key), (ends, inputs) = row, shared
+
         def outputs(t: Any) -> Any:
-            return self.flat(self.along(t, a, b), key, inputs)
+            return self.flat(self.along(t, *ends[owner]), key, inputs)
 
         try:
             value, slope = jax.jvp(outputs, (t,), (jnp.ones_like(t),))
         except TypeError:  # a function with a reverse rule only
             value, slope = outputs(t), jax.jacrev(outputs)(t)
-        if not self.candidates or self.program is None:
-            return value, slope, jnp.zeros((0,), jnp.uint32)
-        look = fingerprints(self.program, self.candidates)
-        return value, slope, look(self.along(t, a, b), key, *jax.tree.leaves(inputs))
+        return value, slope, self._look(self.along(t, *ends[owner]), key, inputs)

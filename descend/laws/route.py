@@ -88,7 +88,7 @@ class Subject:
 
         def run(x: dict[str, Any], key: Any) -> dict[str, Any]:
             call = lambda a, b: g({"a": a, "b": b, "n": x["n"]}, 1.5, twice=True, **self.options(key))[:2]  # noqa: E731
-            point, along = (x["a"], x["b"]), (jnp.arange(1.0, 4.0), jnp.asarray(-2.0))
+            point, along = (x["a"], x["b"]), (jnp.array([1.0, 2.2, 3.7]), jnp.asarray(-1.3))
             value, pull = jax.vjp(call, *point)
             ahead = jax.jvp(call, point, along)[1]
             back = [pull((one, rest)) for one, rest in _units(value)]

@@ -68,7 +68,12 @@ class Flow(NamedTuple):
     alone: frozenset[Origin] = frozenset()
 
     def __or__(self, other: "Flow") -> "Flow":  # type: ignore[override]
-        return Flow(*(a | b for a, b in zip(self, other, strict=True)))
+        return Flow(
+            self.active or other.active,
+            self.keyed or other.keyed,
+            self.origins | other.origins,
+            self.alone | other.alone,
+        )
 
     def sourced(self) -> bool:
         return any(origin.role is Role.KILLS for origin in self.origins)

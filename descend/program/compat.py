@@ -6,8 +6,21 @@ from typing import Any, NamedTuple
 import jax
 
 CALLS = frozenset(
-    "jit pjit closed_call core_call call eval_jaxpr remat2 checkpoint custom_jvp_call custom_vjp_call"
-    " custom_vjp_call_jaxpr custom_lin run_state".split()
+    [
+        "jit",
+        "pjit",
+        "closed_call",
+        "core_call",
+        "call",
+        "eval_jaxpr",
+        "remat2",
+        "checkpoint",
+        "custom_jvp_call",
+        "custom_vjp_call",
+        "custom_vjp_call_jaxpr",
+        "custom_lin",
+        "run_state",
+    ]
 )
 CALLBACKS = frozenset({"pure_callback", "io_callback", "python_callback"})
 
@@ -42,6 +55,13 @@ def drop_unused(program: Program) -> Program:
 def is_jaxpr(value: Any) -> bool:
     """Whether a parameter of an equation is a jaxpr, open or closed."""
     return hasattr(value, "eqns")
+
+
+def evaluate(program: Program, args: Sequence[Any]) -> list[Any]:
+    """What the program computes from these inputs."""
+    from jax.core import eval_jaxpr  # type: ignore[attr-defined]
+
+    return eval_jaxpr(program.jaxpr, program.consts, *args)
 
 
 def inner(eqn: Any) -> Iterator[tuple[str, int, Program]]:

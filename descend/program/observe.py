@@ -4,7 +4,7 @@ Two inputs whose fingerprints at an equation differ lie on different sides of it
 number, another largest element. The fingerprints are ordinary outputs, so that the whole works under `jit` and `vmap`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ Marks = dict[Site, Any]
 
 
 def fingerprints(program: compat.Program, chosen: Sequence[Candidate]) -> Callable[..., Any]:
-    """A function of the program's inputs that returns one uint32 for each candidate, stacked; 0 where it has no state."""
+    """A function of the program's inputs that returns one uint32 a candidate, stacked; 0 where it has no state."""
     sites = {c.site for c in chosen if c.role in (Role.KILLS, Role.BRANCHES, Role.KINKS)}
 
     def observed(*args: Any) -> Any:
@@ -38,10 +38,7 @@ def _run(program: compat.Program, args: Sequence[Any], at: Site, sites: frozense
         site = (*at, index)
         within = frozenset(s for s in sites if s[: len(site)] == site)
         ins = [look(v) for v in eqn.invars]
-        if within:
-            outs = _enter(eqn, ins, site, within, marks)
-        else:
-            outs = compat.bind(eqn, ins)
+        outs = _enter(eqn, ins, site, within, marks) if within else compat.bind(eqn, ins)
         env.update(zip(eqn.outvars, outs, strict=True))
     return [look(v) for v in program.jaxpr.outvars]
 
@@ -168,7 +165,9 @@ def _digest(array: Any) -> Any:
         return _digests([array.real, array.imag])
     if jnp.issubdtype(array.dtype, jnp.floating):
         # Zero is made of one sign; a double becomes two words.
-        wide = jax.lax.bitcast_convert_type((array + 0.0).astype(jnp.promote_types(array.dtype, np.float32)), jnp.uint32)
+        wide = jax.lax.bitcast_convert_type(
+            (array + 0.0).astype(jnp.promote_types(array.dtype, np.float32)), jnp.uint32
+        )
     else:
         wide = array.astype(jnp.uint32)
     flat = wide.reshape(-1)

@@ -69,8 +69,8 @@ def function_place(function: Any) -> Place | None:
             function = function.__func__
         else:
             break
-    if not hasattr(function, "__code__") and hasattr(type(function), "__call__"):
-        function = type(function).__call__
+    if not hasattr(function, "__code__"):  # an object that can be called
+        function = getattr(type(function), "__call__", None)  # noqa: B004
     code = getattr(function, "__code__", None)
     if code is None:
         return None

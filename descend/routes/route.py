@@ -88,7 +88,10 @@ class Route(abc.ABC):
         """
 
     def narrowed(self, factor: Any) -> "Route":
-        """The same route with what it blurs multiplied by `factor`, which may be traced: how solvers anneal. Default: itself."""
+        """The same route with what it blurs multiplied by `factor`, which may be traced: how solvers anneal.
+
+        Default: itself.
+        """
         return self
 
     def closed_over(self, point: Point) -> tuple[Any, ...] | None:
@@ -159,6 +162,7 @@ class Route(abc.ABC):
 
         def rule(primals: Any, tangents: Any) -> Any:
             key, settings, leaves, consts = primals
+            leaves = tuple(leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in leaves)
             along = [_alive(t) for t in tangents[2]]
             moving = tuple(i for i, t in enumerate(along) if t is not None)
             outs = value(*primals)
@@ -216,8 +220,10 @@ def integer(name: str, value: Any) -> None:
 
 def _alive(tangent: Any) -> Any:
     """A tangent, or None where it is zero by construction."""
-    zero = isinstance(tangent, jax.custom_derivatives.SymbolicZero) or tangent.dtype == jax.dtypes.float0
-    return None if zero else tangent
+    if isinstance(tangent, jax.custom_derivatives.SymbolicZero):
+        return None
+    tangent = tangent if hasattr(tangent, "dtype") else jnp.asarray(tangent)
+    return None if tangent.dtype == jax.dtypes.float0 else tangent
 
 
 def _total(out: Any, parts: list[Any]) -> Any:

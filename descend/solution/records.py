@@ -65,12 +65,12 @@ class Certificate:
 
     Attributes:
         violation: largest scaled constraint violation.
-        stationarity: largest entry of |grad loss + J' multipliers + bound multipliers|, in scaled variables, each over the
-            larger of `scale` and the same entry of |grad loss|, so that no entry is excused by another.
+        stationarity: largest entry of |grad loss + J' multipliers + bound multipliers|, in scaled variables, each over
+            the larger of `scale` and the same entry of |grad loss|, so that no entry is excused by another.
         complementarity: largest distance of a multiplier's constraint or bound from x, in scaled variables; times the
             multiplier's force over `scale` where that is less than one.
-        curvature: smallest eigenvalue of the Lagrangian's Hessian on the span of the critical cone, over its largest, in
-            equilibrated variables: 1 where the cone holds only zero; None if not computed.
+        curvature: smallest eigenvalue of the Lagrangian's Hessian on the span of the critical cone, over its largest,
+            in equilibrated variables: 1 where the cone holds only zero; None if not computed.
         multipliers: by constraint name, arrays shaped like the constraint's value: positive where an upper bound
             holds x back.
         bound_multipliers: flat, in the order of `Problem.domain`: positive at an upper bound.

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from descend.problem import Problem
@@ -54,17 +53,15 @@ class Population(AskTell):
         return PopulationState(vectors, empty, empty, np.zeros(self.size), seed, none, none, none)
 
     def ask(self, problem: Problem, state: PopulationState) -> Any:
-        key = jax.random.fold_in(jax.random.key(int(state.seed)), int(state.generation))
+        random = np.random.default_rng([int(state.seed), int(state.generation)])
         if not state.seen.any():
-            # The first generation: the start itself, and members spread between it and the whole set.
-            vectors = np.array(self._program(problem, "spread", self._spread)(state.parents[0], key), np.float64)
+            vectors = self._spread(problem, state.parents[0], random)
             vectors[0] = state.parents[0]
         else:
-            vectors = np.asarray(self._program(problem, "vary", self._vary)(state.parents, key), np.float64)
+            vectors = self._vary(problem, state.parents, random)
             if problem.random:
                 vectors = np.concatenate([vectors, state.parents])
-        domain = problem.domain
-        members = [domain.round(domain.unravel(vector)) for vector in vectors]
+        members = [problem.domain.round(problem.domain.unravel(vector)) for vector in vectors]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *members)
 
     def tell(self, problem: Problem, state: PopulationState, points: Any, values: Values) -> PopulationState:
@@ -115,8 +112,8 @@ class Population(AskTell):
 
     def _restart(self, problem: Problem, state: PopulationState) -> PopulationState:
         """The best parent, and others drawn anew that no value is known of yet."""
-        key = jax.random.fold_in(jax.random.key(int(state.seed) + 1), int(state.generation))
-        vectors = np.asarray(self._program(problem, "spread", self._spread)(state.parents[0], key), np.float64)
+        random = np.random.default_rng([int(state.seed), int(state.generation), 1])
+        vectors = self._spread(problem, state.parents[0], random)
         parents = np.concatenate([state.parents[:1], vectors[1 : self.size]])
         unknown = np.full(self.size - 1, np.inf)
         return state._replace(
@@ -128,47 +125,43 @@ class Population(AskTell):
             restarts=state.restarts + 1,
         )
 
-    def _program(self, problem: Problem, name: str, build: Any) -> Any:
-        return problem.compiled((name, self), lambda: jax.jit(lambda vectors, key: build(problem, vectors, key)))
+    def _spread(self, problem: Problem, vector: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Half the children walk away from the vector, by up to eight moves; half are samples of the domain."""
+        domain, count = problem.domain, max(self.children, self.size)
+        near = self._walk(problem, np.tile(vector, (count // 2, 1)), random.integers(1, 9, count // 2), random)
+        sample = problem.compiled("samples", lambda: jax.jit(jax.vmap(lambda key: domain.ravel(domain.sample(key)))))
+        far = np.asarray(sample(jax.random.split(_key(random), count - count // 2)), np.float64)
+        return np.concatenate([near, far])
 
-    def _spread(self, problem: Problem, vector: jax.Array, key: jax.Array) -> jax.Array:
-        """Half the children walk away from the vector by ever more moves, half are samples of the domain."""
-        walk_key, sample_key = jax.random.split(key)
-        near = self.children // 2
-        lengths = jnp.arange(near) % 8 + 1
-        walkers = jax.vmap(lambda k, length: self._walk(problem, vector, k, length))(
-            jax.random.split(walk_key, near), lengths
-        )
-        samples = jax.vmap(lambda k: problem.domain.ravel(problem.domain.sample(k)))(
-            jax.random.split(sample_key, max(self.children, self.size) - near)
-        )
-        return jnp.concatenate([walkers, samples.astype(walkers.dtype)])
+    def _vary(self, problem: Problem, parents: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Children of parents that won a tournament of two; parents are sorted, so the smaller index wins."""
+        domain, count = problem.domain, self.children
+        first, second = random.integers(0, len(parents), (2, count, 2)).min(axis=2)
+        children = parents[first].copy()
+        for index in np.flatnonzero(random.random(count) < 0.3):
+            mixed = np.where(random.random(domain.size) < 0.5, children[index], parents[second[index]])
+            children[index] = domain.ravel(domain.round(domain.unravel(mixed)))
+        return self._walk(problem, children, np.minimum(random.geometric(0.6, count), 8), random)
 
-    def _vary(self, problem: Problem, parents: jax.Array, key: jax.Array) -> jax.Array:
+    def _walk(
+        self, problem: Problem, vectors: np.ndarray, lengths: np.ndarray, random: np.random.Generator
+    ) -> np.ndarray:
+        """Each vector after its number of random moves."""
         domain = problem.domain
 
-        def child(key: jax.Array) -> jax.Array:
-            pick_key, cross_key, mix_key, length_key, walk_key = jax.random.split(key, 5)
-            # Two tournaments of two: parents are sorted, so the smaller index wins.
-            first, second = jnp.min(jax.random.randint(pick_key, (2, 2), 0, len(parents)), axis=1)
-            mix = jax.random.bernoulli(mix_key, 0.5, (domain.size,))
-            mixed = jnp.where(mix, parents[first], parents[second])
-            crossed = domain.ravel(domain.round(domain.unravel(mixed)))
-            base = jnp.where(jax.random.bernoulli(cross_key, 0.3), crossed, parents[first])
-            length = 1 + jnp.minimum(jax.random.geometric(length_key, 0.6) - 1, 7)
-            return self._walk(problem, base, walk_key, length)
+        def move(vector: jax.Array, key: jax.Array) -> jax.Array:
+            return domain.ravel(jax.tree.map(lambda a: a[0], domain.neighbors(domain.unravel(vector), key, 1)))
 
-        return jax.vmap(child)(jax.random.split(key, self.children))
+        # One move is compiled, not the walk: random draws in a compiled loop take seconds to compile.
+        moves = problem.compiled("moves", lambda: jax.jit(jax.vmap(move)))
+        for step in range(int(lengths.max())):
+            moved = np.asarray(moves(vectors, jax.random.split(_key(random), len(vectors))), np.float64)
+            vectors = np.where((step < lengths)[:, None], moved, vectors)
+        return vectors
 
-    def _walk(self, problem: Problem, vector: jax.Array, key: jax.Array, length: jax.Array) -> jax.Array:
-        """The vector after `length` random moves."""
-        domain = problem.domain
 
-        def move(index: jax.Array, vector: jax.Array) -> jax.Array:
-            step = domain.neighbors(domain.unravel(vector), jax.random.fold_in(key, index), 1)
-            return domain.ravel(jax.tree.map(lambda a: a[0], step))
-
-        return jax.lax.fori_loop(0, length, move, jnp.asarray(vector, jnp.result_type(float)))
+def _key(random: np.random.Generator) -> jax.Array:
+    return jax.random.key(int(random.integers(2**31)))
 
 
 def _mean(old: np.ndarray, new: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ Importing this does not import JAX, so that listing the gallery is immediate.
 
 from descend.gallery.harness.bench import bench, stale
 from descend.gallery.harness.code import fingerprint
-from descend.gallery.harness.headers import Header, faults, headers
+from descend.gallery.harness.form import faults
+from descend.gallery.harness.headers import Header, headers, systems
 from descend.gallery.harness.results import latest
 from descend.gallery.harness.table import page, table
 from descend.gallery.harness.trial import Trial, margin, paired_z, run, trial
@@ -23,6 +24,7 @@ __all__ = [
     "paired_z",
     "run",
     "stale",
+    "systems",
     "table",
     "trial",
 ]

@@ -16,7 +16,9 @@ from descend.gallery.harness.table import PAGE, page
 from descend.gallery.harness.trial import Trial, per_seed, trial
 
 
-def bench(names: Iterable[str] = (), *, full: bool = False, path: pathlib.Path = RESULTS) -> list[dict[str, Any]]:
+def bench(
+    names: Iterable[str | Header] = (), *, full: bool = False, path: pathlib.Path = RESULTS
+) -> list[dict[str, Any]]:
     """Runs systems and appends one row each, whatever came out.
 
     Args:
@@ -31,11 +33,11 @@ def bench(names: Iterable[str] = (), *, full: bool = False, path: pathlib.Path =
     """
     if not path.parent.is_dir():
         raise ValueError(f"no folder {path.parent} for the results: run this in a source checkout, or give path=")
-    chosen = [find(name) for name in names] or headers()
+    chosen = [name if isinstance(name, Header) else find(name) for name in names] or headers()
     rows = []
     for header in chosen:
         heavy = full and "full" in header.settings
-        rows.append(row(trial(header.name, full=heavy), full=heavy))
+        rows.append(row(trial(header, full=heavy), full=heavy))
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
     if path == RESULTS:

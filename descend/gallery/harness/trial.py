@@ -1,7 +1,7 @@
 """Runs one system over its seeds and judges its claim."""
 
 import dataclasses
-import importlib
+import importlib.util
 import logging
 import math
 import time
@@ -81,7 +81,7 @@ class Trial:
         }
 
 
-def run(name: str, route: Any = None, full: bool = False) -> dict[str, Any]:
+def run(name: str | Header, route: Any = None, full: bool = False) -> dict[str, Any]:
     """Runs the system `name` over its confirmation keys and judges its claim: `trial` as a JSON object.
 
     Raises:
@@ -90,11 +90,11 @@ def run(name: str, route: Any = None, full: bool = False) -> dict[str, Any]:
     return trial(name, route=route, full=full).record()
 
 
-def trial(name: str, *, route: Any = None, full: bool = False) -> Trial:
+def trial(name: str | Header, *, route: Any = None, full: bool = False) -> Trial:
     """Runs the system `name` over its confirmation keys and judges its claim.
 
     Args:
-        name: a module of the gallery.
+        name: a module of the gallery, or the header of any file of that form.
         route: a route, or the name of one in `descend.routes`, for systems whose `run` takes one in place of its own.
         full: the heavier version, for systems whose `run` has one.
 
@@ -102,8 +102,7 @@ def trial(name: str, *, route: Any = None, full: bool = False) -> Trial:
         ValueError: if there is no such system, it does not take the setting, or a result is missing or not finite.
         MissingDataError: if the data that it needs is not installed.
     """
-    header = find(name)
-    module = importlib.import_module(f"descend.gallery.{name}")
+    header, module = _load(name)
     settings = _settings(header, route, full)
     started = time.perf_counter()
     results = _results(module, header, CONFIRMATION, settings)
@@ -121,10 +120,9 @@ def trial(name: str, *, route: Any = None, full: bool = False) -> Trial:
     )
 
 
-def margin(name: str, *, full: bool = False) -> dict[str, np.ndarray]:
-    """The results of a system on the keys on which an author chooses the margin of the claim: never those of `trial`."""
-    header = find(name)
-    module = importlib.import_module(f"descend.gallery.{name}")
+def margin(name: str | Header, *, full: bool = False) -> dict[str, np.ndarray]:
+    """The results on the keys on which an author chooses the margin of a claim: never those of `trial`."""
+    header, module = _load(name)
     return _results(module, header, MARGIN, _settings(header, None, full))
 
 
@@ -143,6 +141,16 @@ def paired_z(ours: np.ndarray, other: np.ndarray) -> float:
     if error > 0:
         return float(mean / error)
     return math.copysign(math.inf, mean) if mean else 0.0
+
+
+def _load(name: str | Header) -> tuple[Header, ModuleType]:
+    header = name if isinstance(name, Header) else find(name)
+    spec = importlib.util.spec_from_file_location(f"descend.gallery.{header.name}", header.path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"gallery {header.name}: {header.path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return header, module
 
 
 def _results(module: ModuleType, header: Header, stream: int, settings: dict[str, Any]) -> dict[str, np.ndarray]:
