@@ -1,7 +1,7 @@
 """Conditions on x: `equal`, `at_most`, `at_least`, `between`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,24 @@ def between(
 ) -> Constraint:
     """lower <= function(x) <= upper, elementwise."""
     return _constraint(function, lower, upper, scale, name)
+
+
+def as_constraints(stated: Any) -> tuple[Constraint, ...]:
+    """Constraints with distinct names, from one or several.
+
+    Raises:
+        TypeError: if something else is among them.
+    """
+    stated = (stated,) if isinstance(stated, Constraint) else tuple(stated)
+    named: list[Constraint] = []
+    for index, constraint in enumerate(stated):
+        if not isinstance(constraint, Constraint):
+            raise TypeError(f"subject_to takes constraints such as descend.at_most(f, 1.0), got {constraint!r}")
+        name = constraint.name
+        if name == "<lambda>" or name in [c.name for c in named]:
+            name = f"constraint {index + 1}" if name == "<lambda>" else f"{name} ({index + 1})"
+        named.append(replace(constraint, name=name))
+    return tuple(named)
 
 
 def _constraint(function: Any, lower: Any, upper: Any, scale: Any, name: str | None) -> Constraint:

@@ -2,9 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
-import inspect
-import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,18 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend import numerics
-from descend.constraints import Constraint
+from descend import calls, numerics
+from descend.constraints import Constraint, as_constraints
 from descend.domains import Product
-
-TRACING_ERRORS = (
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.ConcretizationTypeError,
-    jax.errors.NonConcreteBooleanIndexError,
-    jax.errors.UnexpectedTracerError,
-)
-KEYWORDS = ("key", "batch", "given")
 
 
 class Evaluation(NamedTuple):
@@ -102,11 +90,11 @@ class Problem:
         if self.adversary or self.weights is not None:
             raise NotImplementedError("adversary= and weights= are not supported yet")
         put("domain", Product(self.over))
-        put("subject_to", _constraints(self.subject_to))
+        put("subject_to", as_constraints(self.subject_to))
         if self.sense not in ("min", "max"):
             raise ValueError(f'sense must be "min" or "max", got {self.sense!r}')
         for function in self._functions:
-            _check_keywords(function, self)
+            calls.check_keywords(function, self.data is not None, self.given is not None)
         put("data", self.data if self.data is None else jax.tree.map(np.asarray, self.data))
         if self.data is not None:
             self._check_data()
@@ -131,7 +119,7 @@ class Problem:
     @property
     def random(self) -> bool:
         """Whether the objective or a constraint draws from `key`."""
-        return any("key" in keywords(function) for function in self._functions)
+        return any("key" in calls.keywords(function) for function in self._functions)
 
     @property
     def rows(self) -> int:
@@ -214,8 +202,8 @@ class Problem:
         if self.black_box:
             x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x)
         return Evaluation(
-            self.sign * _scalar(self._call(self.objective, x, key, batch), "the objective"),
-            tuple(_array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to),
+            self.sign * calls.scalar(self._call(self.objective, x, key, batch), "the objective"),
+            tuple(calls.array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to),
         )
 
     def _call_back(self, x: Any, key: Any, batch: Any) -> Evaluation:
@@ -249,7 +237,7 @@ class Problem:
 
     def _call(self, function: Callable[..., Any], x: Any, key: Any, batch: Any) -> Any:
         offered = {"key": key, "batch": batch, "given": self.given}
-        named = {name: offered[name] for name in keywords(function)}
+        named = {name: offered[name] for name in calls.keywords(function)}
         if self.black_box and "key" in named:
             named["key"] = numerics.seed(key)
         return function(x, **named)
@@ -315,20 +303,15 @@ class Problem:
         x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), self.domain.start())
         try:
             jax.eval_shape(lambda x: self._evaluate(x, jax.random.key(0), None), x)
-        except WrongReturnError:
+        except (calls.WrongReturnError, calls.SeveralObjectivesError):
             raise
-        except NotImplementedError as error:
-            if str(error).startswith("several objectives"):
-                raise
-            return _reason(error)
         except Exception as error:  # any exception of user code only says that tracing does not work
-            return _reason(error)
+            return calls.why_untraceable(error)
         return None
 
     def __repr__(self) -> str:
         goal = "minimize" if self.sense == "min" else "maximize"
-        name = getattr(self.objective, "__name__", type(self.objective).__name__)
-        lines = [f"{goal} {name}"]
+        lines = [f"{goal} {calls.name_of(self.objective)}"]
         labels = [
             f"{label} in {part}" if label else f"x in {part}"
             for label, part in zip(self.domain.names, self.domain.parts, strict=True)
@@ -339,92 +322,3 @@ class Problem:
         if self.data is not None:
             notes.append(f"{self.rows} rows" + (f" in batches of {self.batch_size}" if self.batch_size else ""))
         return "\n    ".join(lines + ([f"({', '.join(notes)})"] if notes else []))
-
-
-class WrongReturnError(TypeError):
-    """A function returned the wrong kind of thing."""
-
-
-def keywords(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Which of `key`, `batch` and `given` a function takes by name."""
-    parameters = _parameters(function)
-    return tuple(name for name in KEYWORDS if name in parameters)
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters after x (none where the signature cannot be read)."""
-    try:
-        return dict(list(inspect.signature(function).parameters.items())[1:])
-    except (ValueError, TypeError):
-        return {}
-
-
-def _check_keywords(function: Callable[..., Any], problem: Problem) -> None:
-    name = getattr(function, "__name__", type(function).__name__)
-    for label, parameter in _parameters(function).items():
-        required = parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        )
-        if required and label not in KEYWORDS:
-            close = difflib.get_close_matches(label, KEYWORDS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{name} takes {label!r}, but only x, key, batch and given are passed{hint}")
-    if "batch" in keywords(function) and problem.data is None:
-        raise ValueError(f"{name} takes 'batch', but the problem has no data=")
-    if (
-        "given" in keywords(function)
-        and problem.given is None
-        and _parameters(function)["given"].default is inspect.Parameter.empty
-    ):
-        raise ValueError(f"{name} takes 'given', but the problem has no given=")
-
-
-def _constraints(stated: Any) -> tuple[Constraint, ...]:
-    """Constraints with distinct names."""
-    stated = (stated,) if isinstance(stated, Constraint) else tuple(stated)
-    named: list[Constraint] = []
-    for index, constraint in enumerate(stated):
-        if not isinstance(constraint, Constraint):
-            raise TypeError(f"subject_to takes constraints such as descend.at_most(f, 1.0), got {constraint!r}")
-        name = constraint.name
-        if name == "<lambda>" or name in [c.name for c in named]:
-            name = f"constraint {index + 1}" if name == "<lambda>" else f"{name} ({index + 1})"
-        named.append(dataclasses.replace(constraint, name=name))
-    return tuple(named)
-
-
-def _scalar(value: Any, who: str) -> Any:
-    if isinstance(value, dict):
-        raise NotImplementedError(f"several objectives are not supported yet: {who} returned {sorted(value)}")
-    value = _array(value, who)
-    if np.shape(value) != ():
-        raise WrongReturnError(f"{who} must return a scalar, got shape {np.shape(value)}")
-    return value
-
-
-def _array(value: Any, who: str) -> Any:
-    """A returned value as a float array of its own library."""
-    xp = numerics.namespace(value)
-    try:
-        value = xp.asarray(value)
-    except (TypeError, ValueError):
-        raise WrongReturnError(f"{who} must return a number, got {type(value).__name__}") from None
-    if value.dtype.kind in "biu":
-        return value.astype(np.float64 if xp is np else jnp.result_type(float))
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise WrongReturnError(f"{who} must return real numbers, got {value.dtype}")
-    return value
-
-
-def _reason(error: BaseException) -> str:
-    """One line on why tracing stopped, with the last line of code outside JAX and this library."""
-    inside = ("/jax/", "/jaxlib/", "/descend/problem.py", "/numpy/", "<frozen")
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(part in f.filename for part in inside)]
-    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
-    text = (
-        "uses values, which a traced function cannot"
-        if isinstance(error, TRACING_ERRORS)
-        else f"{type(error).__name__}: {error}".splitlines()[0]
-    )
-    return where + text

@@ -29,6 +29,7 @@ from descend.solution import Budget, Event, Solution
 from descend.solution import tree as trees
 
 HEARTBEAT = 0.5  # seconds
+SLICING = 3.0  # seconds that must be left before the landscape is drawn
 LARGE = 2000  # numbers in x beyond which it travels in a file
 SHARE = 0.05  # of the time that may go into files of large points
 
@@ -158,6 +159,7 @@ def _work(task: dict[str, Any], channel: Channel) -> None:
 def _solve(task: dict[str, Any], channel: Channel) -> None:
     import descend
     from descend import loading
+    from descend.inspection.landscape import slices
 
     problem = loading.problem(task["file"], task["name"])
     route = loading.made(task["route"], loading.routes(), "--route") if task["route"] else None
@@ -180,6 +182,9 @@ def _solve(task: dict[str, Any], channel: Channel) -> None:
         progress=False,
     )
     channel.send("phase", text="writing")
+    if solution.x is not None and task["until"] - time.time() > SLICING:
+        with contextlib.suppress(Exception):  # a picture that cannot be made is no reason to lose the answer
+            solution.slices = slices(problem, solution.x, task["seed"])
     solution.settings |= settings
     solution.source = solution.source or source
     write(solution, channel.folder)

@@ -12,7 +12,7 @@ import numpy as np
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, as_shape, say_shape, slack
+from descend.domains.domain import Domain, as_floats, as_shape, jitted_in_jax, say_shape, slack
 from descend.domains.simplex import Simplex
 
 
@@ -124,13 +124,9 @@ class Choice(Domain):
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
         """One choice (now and then a few) changes to another option, all of them equally likely."""
         x = as_floats(x)
-        xp = numerics.namespace(x)
         n, rows = len(self.labels), int(np.prod(self.choices, dtype=int))
-        moved, shift = moves.like(x, *_draw(key, count, rows, n))
-        old = xp.reshape(xp.argmax(x, axis=-1), (1, rows))
-        new = (old + xp.where(moved, shift, xp.zeros_like(shift))) % n
-        hot = new[..., None] == xp.arange(n)[None, None]
-        return hot.astype(x.dtype).reshape(count, *self.shape)
+        draws = moves.like(x, *_draw(key, count, rows, n))
+        return _move(x.reshape(1, rows, n), *draws).reshape(count, *self.shape)
 
     @property
     def cardinality(self) -> int:
@@ -146,6 +142,15 @@ def _draw(key: jax.Array, count: int, rows: int, n: int) -> tuple[jax.Array, jax
     """Which choices change, and by how many options, both of shape (count, rows)."""
     which, few, shift = moves.uniforms(key, (2, count, rows), (count, 1), (count, rows))
     return moves.coordinates(which, few, jnp.full(rows, n > 1)), 1 + moves.below(shift, n - 1)
+
+
+@jitted_in_jax
+def _move(x: Any, moved: Any, shift: Any) -> Any:
+    """x of shape (1, rows, n) moved by draws of shape (count, rows)."""
+    xp = numerics.namespace(x)
+    n = x.shape[-1]
+    new = (xp.argmax(x, axis=-1) + xp.where(moved, shift, xp.zeros_like(shift))) % n
+    return (new[..., None] == xp.arange(n)[None, None]).astype(x.dtype)
 
 
 EXAMPLES = (Choice(4), Choice(["adam", "sgd", "lion"], shape=(2, 2)), Choice(1, 3), Choice(2), Choice(3, 0))

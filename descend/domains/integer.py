@@ -12,7 +12,7 @@ import numpy as np
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, as_shape, fill, say_bounds, say_shape, slack
+from descend.domains.domain import Domain, as_floats, as_shape, fill, jitted_in_jax, say_bounds, say_shape, slack
 from descend.domains.real import Real
 
 _LARGEST = 2**53  # beyond it neighboring whole numbers are the same float64
@@ -93,15 +93,11 @@ class Integer(Domain):
 
         The direction is a fair coin where both are open; no step leads outside.
         """
-        x = self.round(x).reshape(1, -1)
+        x = self.round(x)
         xp = numerics.namespace(x)
-        moved, up, far, u = moves.like(x, *_draw(key, count, (self.lower < self.upper).ravel()))
-        above = xp.asarray(self.upper, x.dtype).reshape(1, -1) - x
-        below = x - xp.asarray(self.lower, x.dtype).reshape(1, -1)
-        up = (up & (above > 0)) | (below <= 0)
-        room = xp.where(up, above, below)
-        length = xp.where(far, xp.clip(xp.floor(xp.exp(u * xp.log1p(room))), 1, xp.maximum(room, 1)), xp.ones_like(u))
-        return xp.where(moved, x + xp.where(up, length, -length), x).reshape(count, *self.shape)
+        low, high = (xp.asarray(bound, x.dtype).reshape(1, -1) for bound in (self.lower, self.upper))
+        draws = moves.like(x, *_draw(key, count, (self.lower < self.upper).ravel()))
+        return _move(x.reshape(1, -1), low, high, *draws).reshape(count, *self.shape)
 
     @property
     def scale(self) -> np.ndarray:
@@ -125,6 +121,17 @@ def _draw(key: jax.Array, count: int, free: Any) -> tuple[jax.Array, ...]:
     shape = (count, free.size)
     which, few, up, far, length = moves.uniforms(key, (2, *shape), (count, 1), shape, shape, shape)
     return moves.coordinates(which, few, free), up < 0.5, far < moves.FEW, length
+
+
+@jitted_in_jax
+def _move(x: Any, low: Any, high: Any, moved: Any, up: Any, far: Any, u: Any) -> Any:
+    """x and its bounds, of shape (1, n), moved by draws of shape (count, n)."""
+    xp = numerics.namespace(x)
+    up = (up & (x < high)) | (x <= low)
+    room = xp.where(up, high - x, x - low)
+    jump = xp.clip(xp.floor(xp.exp(u * xp.log1p(room))), 1, xp.maximum(room, 1))
+    length = xp.where(far, jump, xp.ones_like(jump))
+    return xp.where(moved, x + xp.where(up, length, -length), x)
 
 
 EXAMPLES = (

@@ -229,13 +229,7 @@ class Subset(Domain):
         x = as_floats(x)
         if self.cardinality == 1:
             return moves.stacked(x, count)
-        xp = numerics.namespace(x)
-        (score,) = moves.like(x, jax.random.uniform(key, (2, count, self.n)))
-        inside = moves.stacked(x > 0.5, count)
-        places = xp.arange(self.n)[None]
-        out = places == xp.argmax(xp.where(inside, score[0], -1.0), axis=-1, keepdims=True)
-        come = places == xp.argmax(xp.where(inside, -1.0, score[1]), axis=-1, keepdims=True)
-        return ((inside & ~out) | come).astype(x.dtype)
+        return _swap(x[None], *moves.like(x, jax.random.uniform(key, (2, count, self.n))))
 
     @property
     def cardinality(self) -> int:
@@ -246,6 +240,17 @@ class Subset(Domain):
             member = np.zeros(self.n)
             member[list(taken)] = 1.0
             yield member
+
+
+@jitted_in_jax
+def _swap(x: Any, score: Any) -> Any:
+    """x of shape (1, n), its member and its non-member of the largest of (2, count, n) scores swapped."""
+    xp = numerics.namespace(x)
+    inside = xp.broadcast_to(x > 0.5, score.shape[1:])
+    places = xp.arange(x.shape[-1])[None]
+    out = places == xp.argmax(xp.where(inside, score[0], -1.0), axis=-1, keepdims=True)
+    come = places == xp.argmax(xp.where(inside, -1.0, score[1]), axis=-1, keepdims=True)
+    return ((inside & ~out) | come).astype(x.dtype)
 
 
 EXAMPLES = (

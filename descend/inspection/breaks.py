@@ -213,12 +213,12 @@ def _judge(subject: Subject, swept: Sweep, crossing: Crossing, sides: Samples) -
             return None  # a continuous operation: whatever jumps here is another line's
         pure = group.role is Role.KILLS and any(not subject.candidates[i].mixed for i in changed)
         # Where no derivative flows at all, a branch or a modulo is a staircase too.
-        return broken("flat" if pure or is_level(swept, worst) else "jumps", worst)
+        return broken("flat" if pure or is_level(swept, worst, subject.eps) else "jumps", worst)
     worst = max(reached, key=lambda k: (bent[k], abs(slope_gap[k])))
     return broken("kinked", worst) if bent[worst] else None
 
 
-def is_level(swept: Sweep, output: int) -> bool:
+def is_level(swept: Sweep, output: int, eps: float) -> bool:
     """Whether the output does not vary over the smallest steps, or has no derivative: zero on nearly all points."""
     slopes = swept.slopes[..., output]
     finite = np.isfinite(slopes)
@@ -226,5 +226,9 @@ def is_level(swept: Sweep, output: int) -> bool:
         return False
     no_slope = (slopes[finite] == 0).mean() > 0.9
     shortest = np.argsort(np.diff(swept.t), axis=1)[:, :1]
-    change = np.take_along_axis(np.diff(swept.values[..., output], axis=1), shortest, 1)
-    return bool(no_slope or (np.isfinite(change).all() and (change == 0).mean() > 0.9))
+    values = swept.values[..., output]
+    change = np.take_along_axis(np.diff(values, axis=1), shortest, 1)
+    # Less than rounding: a staircase may be computed with a little noise.
+    still = abs(change) <= 4 * eps * abs(values).max()
+    moves = abs(np.take_along_axis(slopes, shortest, 1) * np.take_along_axis(np.diff(swept.t), shortest, 1))
+    return bool(no_slope or (np.all(still) and np.all(moves > 100 * eps * abs(values).max())))

@@ -124,7 +124,7 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
     """About lines that break the derivative, with the noise through which a gradient is seen again."""
     seen = None
     of_loss = [b.word for b in broken if subject.outputs[b.output] is None]
-    still = bool(np.all(np.nan_to_num(swept.slopes[..., 0]) == 0)) and swept.range[0, 0] == 0 and not of_loss
+    still = bool(np.all(swept.slopes[..., 0] == 0)) and swept.range[:, 0].max() == 0 and not of_loss
     depends = subject.program is not None and compat.uses(subject.program, 0)
     if {"flat", "jumps"} & set(of_loss) or (still and depends):
         seen = subject.attempt(lambda: smoothing.smoothed(subject, 256 if thorough else 48))
@@ -164,7 +164,7 @@ def on_unread(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
             here = places or [where(None, subject.problem)]
             found += [Finding(blind.word, place, evidence, _smooth(0.1 * _unit(subject))) for place in here]
     stops = _with(subject, Role.STOPS, 0)
-    apart, level = disagreement(swept)
+    apart, level = disagreement(swept, subject.eps)
     if stops and not broken and apart > 0.5 and not level:
         for candidate in stops:
             evidence = {"how": "static and probed", "primitive": candidate.primitive}
@@ -176,7 +176,7 @@ def on_unread(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
 
 def on_agreement(subject: Subject, swept: Sweep) -> list[Finding]:
     """`smooth`, where automatic differentiation agrees with finite differences."""
-    apart, _ = disagreement(swept)
+    apart, _ = disagreement(swept, subject.eps)
     if apart > 0.5:
         return []
     short, long = (np.nanmax(_gap(swept, rank)) for rank in (0, 1))
@@ -190,6 +190,6 @@ def _gap(swept: Sweep, rank: int) -> np.ndarray:
     return np.nan_to_num(np.take_along_axis(swept.gaps[..., 0], order, 1)[:, 0])
 
 
-def disagreement(swept: Sweep) -> tuple[float, bool]:
+def disagreement(swept: Sweep, eps: float) -> tuple[float, bool]:
     """The share of lines where the derivative is not the finite difference; whether the value does not move there."""
-    return float((_gap(swept, 0) > AGREES).mean()), is_level(swept, 0) and not np.any(swept.slopes[..., 0] == 0)
+    return float((_gap(swept, 0) > AGREES).mean()), is_level(swept, 0, eps) and not np.any(swept.slopes[..., 0] == 0)

@@ -31,7 +31,7 @@ def on_curvature(subject: Subject) -> list[Finding]:
             "how": "probed", "condition": best.condition, "after diagonal scaling": best.scaled,
             "exact": best.exact,
         }  # fmt: skip
-        found.append(Finding("ill-conditioned", here, evidence, "descend.solvers.quasi_newton"))
+        found.append(Finding("ill-conditioned", here, evidence, "descend.solvers.QuasiNewton()"))
     first = known[0] if known else None
     if first is not None and len(first.null):
         constant = conditioning.constant_along(subject, subject.x, first.null)

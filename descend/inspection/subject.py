@@ -74,7 +74,7 @@ class Subject:
         self.inputs = problem.inputs
         if problem.batch_size is not None and problem.rows > problem.batch_size:
             rows = jax.tree.map(lambda a: a[: problem.batch_size], problem.data)
-            self.inputs = Inputs(problem.given, rows)
+            self.inputs = problem.inputs._replace(data=rows)
         self.outputs: list[str | None] = [None]
         self.shapes: list[tuple[int, ...]] = []
         self.candidates: list[Candidate] = []

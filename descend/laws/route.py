@@ -92,7 +92,7 @@ class Subject:
             value, pull = jax.vjp(call, *point)
             ahead = jax.jvp(call, point, along)[1]
             back = [pull((one, rest)) for one, rest in _units(value)]
-            return {"value": value, "forward": ahead, "reverse": [sum(map(_dot, rows, along)) for rows in back]}
+            return {"value": value, "forward": ahead, "reverse": [sum(map(jnp.vdot, rows, along)) for rows in back]}
 
         return run
 
@@ -289,10 +289,6 @@ def _units(value: Any) -> list[Any]:
     scalar, vector = value
     rows = [(jnp.ones_like(scalar), jnp.zeros_like(vector))]
     return rows + [(jnp.zeros_like(scalar), row) for row in jnp.eye(len(vector), dtype=vector.dtype)]
-
-
-def _dot(a: Any, b: Any) -> Any:
-    return jnp.sum(a * b)
 
 
 def _same(found: Any, wanted: Any, what: str) -> None:

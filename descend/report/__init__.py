@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from descend.report.record import load
 from descend.solution import Solution
@@ -10,18 +11,23 @@ from descend.solution import Solution
 __all__ = ["load", "report", "save"]
 
 
-def report(solution: Solution, path: str | Path) -> None:
+def report(solution: Solution, path: str | Path, problem: Any = None) -> None:
     """Writes one self-contained HTML page about a solution: no script, no network, light and dark.
 
     Args:
         solution: the answer.
         path: where to write the page, such as "out.html".
+        problem: the `Problem` it answers, to draw the landscape around the answer too.
 
     Raises:
         OSError: if the file cannot be written.
     """
     from descend.report import files, page
 
+    if problem is not None and solution.x is not None and not solution.slices:
+        from descend.inspection.landscape import slices
+
+        solution.slices = slices(problem, solution.x)
     files.write_text(path, page.page(solution))
 
 
@@ -40,8 +46,8 @@ def save(solution: Solution, folder: str | Path) -> None:
 class _Callable(ModuleType):
     """This room and its main verb share a name, and importing a submodule binds `descend.report` to the room."""
 
-    def __call__(self, solution: Solution, path: str | Path) -> None:
-        report(solution, path)
+    def __call__(self, solution: Solution, path: str | Path, problem: Any = None) -> None:
+        report(solution, path, problem)
 
 
 sys.modules[__name__].__class__ = _Callable

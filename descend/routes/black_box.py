@@ -13,7 +13,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from descend.problem import TRACING_ERRORS
+from descend.calls import TRACING_ERRORS
 
 _FAILURES: collections.deque[tuple[str, BaseException]] = collections.deque(maxlen=16)
 _COUNTER = itertools.count(1)

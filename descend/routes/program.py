@@ -13,7 +13,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from descend.problem import TRACING_ERRORS
+from descend.calls import TRACING_ERRORS
 from descend.routes.black_box import black_box
 
 

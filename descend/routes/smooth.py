@@ -56,7 +56,7 @@ def smooth(
         ValueError: if sigma or samples is not positive; from the derivative, if called without `key`.
 
     Source:
-        Nesterov and Spokoiny, "Random gradient-free minimization of convex functions" (2017), equation (21);
+        Nesterov and Spokoiny, "Random gradient-free minimization of convex functions" (2017);
         antithetic pairs as in Salimans et al., arXiv:1703.03864.
     """
     route = Smooth(sigma, samples, chunk)

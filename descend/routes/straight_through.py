@@ -19,7 +19,7 @@ def straight_through(
     """f, differentiated as `surrogate`: `straight_through(jnp.round, identity)` rounds and passes gradients on.
 
     The derivative is the surrogate's in everything, what it closes over included; what only f closes over gets none.
-    How far it is from a derivative of f is not known here: `descend.value_and_trust` measures it.
+    How far that is from any derivative of f is not known here, and not promised.
 
     Args:
         f: the function (see `Route.__call__`); it may be a black box. Without f, gives the route itself: a decorator.
@@ -34,7 +34,7 @@ def straight_through(
 
     Source:
         Bengio, Leonard and Courville, "Estimating or propagating gradients through stochastic neurons for conditional
-        computation", arXiv:1308.3432, section 4.
+        computation", arXiv:1308.3432: the "straight-through estimator".
     """
     route = StraightThrough(surrogate)
     return route if f is None else route(f)

@@ -171,7 +171,7 @@ def _over(run: Callable[[Any], dict[str, Any]], keys: Any, name: str) -> dict[st
     """`run` for every key at once in one compiled program, or one by one where it cannot be traced."""
     import jax
 
-    from descend.problem import TRACING_ERRORS
+    from descend.calls import TRACING_ERRORS
 
     try:
         return jax.jit(jax.vmap(run))(keys)

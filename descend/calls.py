@@ -1,0 +1,115 @@
+"""Calling the user's functions: what they take by name, what they may return, and why they cannot be traced."""
+
+import difflib
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend import numerics
+
+KEYWORDS = ("key", "batch", "given")
+TRACING_ERRORS = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.UnexpectedTracerError,
+)
+
+
+class WrongReturnError(TypeError):
+    """A function returned the wrong kind of thing."""
+
+
+class SeveralObjectivesError(NotImplementedError):
+    """An objective returned several named values."""
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What messages call a function."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def keywords(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Which of `key`, `batch` and `given` a function takes by name."""
+    named = parameters(function)
+    return tuple(name for name in KEYWORDS if name in named)
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters after x (none where the signature cannot be read)."""
+    try:
+        return dict(list(inspect.signature(function).parameters.items())[1:])
+    except (ValueError, TypeError):
+        return {}
+
+
+def check_keywords(function: Callable[..., Any], has_data: bool, has_given: bool) -> None:
+    """Refuse a function that asks for what it will not get.
+
+    Raises:
+        ValueError: naming what is asked for.
+    """
+    name, named = name_of(function), parameters(function)
+    required = {
+        label
+        for label, parameter in named.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    for label in sorted(required - set(KEYWORDS)):
+        close = difflib.get_close_matches(label, KEYWORDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{name} takes {label!r}, but only x, key, batch and given are passed{hint}")
+    if "batch" in named and not has_data:
+        raise ValueError(f"{name} takes 'batch', but the problem has no data=")
+    if "given" in required and not has_given:
+        raise ValueError(f"{name} takes 'given', but the problem has no given=")
+
+
+def scalar(value: Any, who: str) -> Any:
+    """A returned objective as a float scalar.
+
+    Raises:
+        WrongReturnError: if it is not one.
+        SeveralObjectivesError: if it is a dict of them.
+    """
+    if isinstance(value, dict):
+        raise SeveralObjectivesError(f"several objectives are not supported yet: {who} returned {sorted(value)}")
+    value = array(value, who)
+    if np.shape(value) != ():
+        raise WrongReturnError(f"{who} must return a scalar, got shape {np.shape(value)}")
+    return value
+
+
+def array(value: Any, who: str) -> Any:
+    """A returned value as a float array of its own library.
+
+    Raises:
+        WrongReturnError: if it is not made of real numbers.
+    """
+    xp = numerics.namespace(value)
+    try:
+        value = xp.asarray(value)
+    except (TypeError, ValueError):
+        raise WrongReturnError(f"{who} must return a number, got {type(value).__name__}") from None
+    if value.dtype.kind in "biu":
+        return value.astype(np.float64 if xp is np else jnp.result_type(float))
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise WrongReturnError(f"{who} must return real numbers, got {value.dtype}")
+    return value
+
+
+def why_untraceable(error: BaseException) -> str:
+    """One line on why tracing stopped, with the last line of code outside JAX, NumPy and this library."""
+    inside = ("/jax/", "/jaxlib/", "/descend/problem.py", "/descend/calls.py", "/numpy/", "<frozen")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(part in f.filename for part in inside)]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    if isinstance(error, TRACING_ERRORS):
+        return where + "uses values, which a traced function cannot"
+    return where + f"{type(error).__name__}: {error}".splitlines()[0]
