@@ -105,6 +105,28 @@ def array(value: Any, who: str) -> Any:
     return value
 
 
+def average(function: Callable[[Any], Any], data: Any, size: int, on_host: bool) -> Any:
+    """The average of function(rows) over all rows of `data`, `size` of them in memory at a time.
+
+    Args:
+        function: takes rows shaped like `data` and returns a tree of arrays: averages over these rows.
+        data: a tree of arrays with equal leading axes.
+        size: rows in a block; the last block may be shorter.
+        on_host: whether the blocks are taken one by one in Python rather than compiled into a loop.
+    """
+    rows = len(jax.tree.leaves(data)[0])
+    whole, rest = divmod(rows, size)
+    cut = lambda start, stop: jax.tree.map(lambda a: a[start:stop], data)  # noqa: E731
+    add = lambda total, value, share: jax.tree.map(lambda t, v: t + v * share, total, value)  # noqa: E731
+    if on_host:
+        means = [function(cut(i * size, (i + 1) * size)) for i in range(whole)]
+        total = jax.tree.map(lambda *values: sum(values) * size / rows, *means)
+    else:
+        blocks = jax.tree.map(lambda a: a[: whole * size].reshape(whole, size, *a.shape[1:]), data)
+        total = jax.tree.map(lambda v: v.mean(0) * (whole * size / rows), jax.lax.map(function, blocks))
+    return add(total, function(cut(whole * size, rows)), rest / rows) if rest else total
+
+
 def why_untraceable(error: BaseException) -> str:
     """One line on why tracing stopped, with the last line of code outside JAX, NumPy and this library."""
     inside = ("/jax/", "/jaxlib/", "/descend/problem.py", "/descend/calls.py", "/numpy/", "<frozen")

@@ -128,9 +128,10 @@ class Problem:
 
     @property
     def inputs(self) -> Inputs:
-        """The arguments that `bind` takes; the data lie on JAX's device."""
-        data = self.data if self.black_box else self.compiled("data", lambda: jax.tree.map(jnp.asarray, self.data))
-        return Inputs(self.given, data, self.parameters)
+        """The arguments that `bind` takes; the data lie on JAX's device. A black box keeps what only the host sees."""
+        if self.black_box:
+            return Inputs(None, None, self.parameters)
+        return Inputs(self.given, self.compiled("data", lambda: jax.tree.map(jnp.asarray, self.data)), self.parameters)
 
     def at(self, given: Any) -> "Problem":
         """The same problem for other parameters. What was compiled for this one serves that one too.
@@ -140,10 +141,12 @@ class Problem:
         """
         if jax.tree.structure(given) != jax.tree.structure(self.given):
             raise ValueError(f"given must be shaped like {self.given!r}, got {given!r}")
-        return self._copy(given=given)
+        return self._copy(given=given, _programs={}) if self.black_box else self._copy(given=given)
 
     def bind(self, inputs: Inputs) -> "Problem":
         """The same problem with other inputs, which may be tracers: how compiled programs receive them."""
+        if self.black_box:
+            return self._copy(parameters=inputs.parameters)
         return self._copy(given=inputs.given, data=inputs.data, parameters=inputs.parameters)
 
     def via(self, route: Callable[..., Any] | None) -> "Problem":
@@ -195,7 +198,7 @@ class Problem:
 
     def _evaluate(self, x: Any, key: Any, batch: Any) -> Evaluation:
         if batch is None and self.batch_size is not None and self.rows > self.batch_size:
-            return self._average(x, key)
+            return calls.average(lambda rows: self._evaluate(x, key, rows), self.data, self.batch_size, self.black_box)
         batch = self.data if batch is None else batch
         if self.black_box and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, key, batch))):
             return self._call_back(x, key, batch)
@@ -241,26 +244,6 @@ class Problem:
         if self.black_box and "key" in named:
             named["key"] = numerics.seed(key)
         return function(x, **named)
-
-    def _average(self, x: Any, key: Any) -> Evaluation:
-        """The average over all rows, one batch in memory at a time."""
-        whole, rest = divmod(self.rows, self.batch_size)
-        edge = whole * self.batch_size
-        if self.black_box:
-            pieces = [
-                jax.tree.map(lambda a, i=i: a[i : i + self.batch_size], self.data)
-                for i in range(0, self.rows, self.batch_size)
-            ]
-            values = [self._evaluate(x, key, piece) for piece in pieces]
-            weights = np.array([self.batch_size] * whole + [rest] * bool(rest)) / self.rows
-            return jax.tree.map(lambda *v: sum(w * each for w, each in zip(weights, v, strict=True)), *values)
-        blocks = jax.tree.map(lambda a: a[:edge].reshape(whole, self.batch_size, *a.shape[1:]), self.data)
-        means = jax.lax.map(lambda block: self._evaluate(x, key, block), blocks)
-        total = jax.tree.map(lambda v: v.mean(0) * (edge / self.rows), means)
-        if rest:
-            last = self._evaluate(x, key, jax.tree.map(lambda a: a[edge:], self.data))
-            total = jax.tree.map(lambda t, v: t + v * (rest / self.rows), total, last)
-        return total
 
     def violation(self, constraints: tuple[Any, ...]) -> Any:
         """The largest violation among constraint values, in units of their scales; 0 without constraints."""

@@ -345,7 +345,7 @@ def test_the_table_has_a_line_for_every_system():
 
 
 def test_smoothgrad_is_the_gradient_of_the_smoothed_score():
-    """Against the closed form for a ReLU network of one hidden layer; the error falls as one over the root of the copies."""
+    """Against the closed form for one hidden layer of ReLUs; the error falls as one over the root of the copies."""
     from descend.gallery.smoothgrad import smoothed
 
     weight = jnp.array([[1.0, -2.0, 0.5], [0.3, 1.0, -1.5]])

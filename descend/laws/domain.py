@@ -127,11 +127,10 @@ def _nonexpansive(probe: Probe) -> None:
     """project is non-expansive where the set is convex."""
     if not probe.domain.convex:
         return
-    for x, y in itertools.combinations([*probe.points, *probe.members], 2):
-        before = np.linalg.norm(flat(x) - flat(y))
-        after = np.linalg.norm(flat(probe.domain.project(x)) - flat(probe.domain.project(y)))
-        slack = probe.accuracy * max(1.0, np.abs(flat(x)).max(initial=0), np.abs(flat(y)).max(initial=0))
-        if not (after <= before + slack):
+    pairs = [(flat(x), flat(probe.domain.project(x))) for x in (*probe.cloud, *probe.points, *probe.members)]
+    for (x, projected), (y, other) in itertools.combinations(pairs, 2):
+        before, after = np.linalg.norm(x - y), np.linalg.norm(projected - other)
+        if not after <= before + probe.accuracy * max(1.0, abs(x).max(initial=0.0), abs(y).max(initial=0.0)):
             raise AssertionError(f"(distance {before} becomes {after})")
 
 
@@ -139,12 +138,12 @@ def _nearest(probe: Probe) -> None:
     """project gives the nearest member where the set is convex."""
     if not probe.domain.convex:
         return
-    for x, member in itertools.product(probe.points, probe.members):
-        projected = flat(probe.domain.project(x))
-        ahead = (flat(x) - projected) @ (flat(member) - projected)
-        size = max(1.0, np.linalg.norm(flat(x)), np.linalg.norm(flat(member)))
-        if not (ahead <= probe.accuracy * size**2):
-            raise AssertionError(f"(moving from project(x) toward {member} comes nearer to {x})")
+    pairs = [(flat(x), flat(probe.domain.project(x))) for x in (*probe.cloud, *probe.points)]
+    members = [*map(flat, probe.members), *(projected for _, projected in pairs)]
+    for (x, projected), member in itertools.product(pairs, members):
+        size = max(1.0, np.linalg.norm(x), np.linalg.norm(member))
+        if not (x - projected) @ (member - projected) <= probe.accuracy * size**2:
+            raise AssertionError(f"(from {projected} toward {member} one comes nearer to {x})")
 
 
 def _outside(probe: Probe) -> None:

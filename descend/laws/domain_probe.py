@@ -27,6 +27,7 @@ class Probe:
         key: for draws.
         members: the start and some samples, as NumPy float64.
         points: trees of NumPy float64 near and far, most of them outside.
+        cloud: more of them, for laws that cost little.
         broken: the same with NaN and infinities.
         accuracy: how far, relative to max(1, |x|), two answers that should be equal may differ in float64.
         loose: the same in JAX at its present precision.
@@ -37,6 +38,7 @@ class Probe:
     key: jax.Array
     members: list[Any]
     points: list[Any]
+    cloud: list[Any]
     broken: list[Any]
     accuracy: float
     loose: float
@@ -82,11 +84,13 @@ def probe_domain(domain: Domain, key: jax.Array, accuracy: float) -> Probe:
     generator = np.random.default_rng(numerics.seed(key))
     middle, scale = flat(start), np.broadcast_to(domain.scale, domain.shape).ravel()
     sizes = [0.01, 0.3, 1.0, 1.0, 3.0, 10.0]
-    points = [domain.unravel(middle + size * scale * generator.normal(size=domain.size)) for size in sizes]
+    points = [
+        domain.unravel(middle + size * scale * generator.normal(size=domain.size)) for size in [*sizes, *sizes[1:] * 4]
+    ]
     patterns = ([np.nan], [np.inf], [np.nan, np.inf, 0.3, -np.inf, 2.0])
     broken = [domain.unravel(np.resize(pattern, domain.size)) for pattern in patterns]
     loose = accuracy if jnp.result_type(float) == np.float64 else numerics.tolerance(np.float32)
-    return Probe(domain, key, [start, *map(domain.round, samples)], points, broken, accuracy, loose)
+    return Probe(domain, key, [start, *map(domain.round, samples)], points[:6], points[6:], broken, accuracy, loose)
 
 
 def trace(probe: Probe) -> None:
