@@ -307,7 +307,9 @@ def test_a_row_is_fresh_until_code_or_claim_changes(tmp_path):
     assert row == harness.latest(results)["made_up"]
     assert row["ours"]["n"] == 6 and row["confirmed"] and row["versions"]["jax"] == jax.__version__
     assert harness.stale(results, [system]) == []
-    commented = header(tmp_path, imports="import descend  # a comment\n")
+    commented = header(
+        tmp_path, imports="import descend  # a comment\n", title="Other words.\n\nAnd lines (Nobody, 2024)."
+    )
     assert harness.stale(results, [commented]) == []
     changed = header(tmp_path, judgment="return ours.mean() < naive.mean() - 0.4")
     assert "the code has changed" in harness.stale(results, [changed])[0]

@@ -56,7 +56,7 @@ def row(outcome: Trial, full: bool) -> dict[str, Any]:
         if results is not None:
             values = per_seed(results)
             record[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "n": len(values)}
-    packages = ("descend", "jax", "jaxlib", "numpy", "optax")
+    packages = ("jax", "jaxlib", "numpy", "optax")
     return record | {
         "z": outcome.z,
         "z_ablated": outcome.z_ablated,
