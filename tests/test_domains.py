@@ -54,7 +54,12 @@ def test_laws_on_every_example(example):
 @pytest.mark.parametrize("example", EXAMPLES, ids=repr)
 def test_laws_in_float32(example):
     with jax.enable_x64(False):
-        check_domain(example, key=2)
+        if isinstance(example, Integer) and abs(example.upper).max(initial=0.0) > 2**24:
+            # Documented: every larger float32 is whole. What is declared broken must break.
+            with pytest.raises(AssertionError, match="NumPy and JAX agree"):
+                check_domain(example, key=2)
+        else:
+            check_domain(example, key=2)
 
 
 def test_every_class_is_exported():

@@ -14,6 +14,7 @@ from descend.solvers import AskTell, Needs, Solver
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 MANY = 200  # variables beyond which a covariance matrix is not worth learning
 SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
+RATE = 0.1  # and the steps that go with it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +145,9 @@ def _smoothed(problem: Problem, reason: str) -> Stage:
     scale = problem.domain.scale
     uniform = scale.size == 0 or bool(np.all(scale == scale[0]))
     width = float(scale[0]) if uniform and scale.size else 1.0
-    sigma = SIGMA * width if uniform else problem.domain.unravel(SIGMA * scale)
-    return Stage(constrained(problem, solvers.Descent(learning_rate=SIGMA / 3)), routes.smooth(sigma=sigma), reason)
+    # Three digits are enough for a width, and a plan should be readable.
+    sigma = float(f"{SIGMA * width:.3g}") if uniform else problem.domain.unravel(SIGMA * scale)
+    return Stage(constrained(problem, solvers.Descent(learning_rate=RATE)), routes.smooth(sigma=sigma), reason)
 
 
 def _sampling_blocks(findings: Findings) -> bool:

@@ -88,6 +88,7 @@ def scattered(subject: Subject, swept: Sweep, missed: list[Group], rng: np.rando
     """Crossings of groups that the sweep did not meet, between the center and random points around it."""
     reach = np.repeat([0.3, 1.0, 1.0, 3.0], LANES // 4)[:, None]
     points = subject.x + reach * subject.scale * rng.normal(size=(LANES, subject.x.size))
+    points[1:3] = [np.zeros_like(subject.x), -subject.x]  # a threshold on a size lies on the way to the origin
     project = subject.domain.project
     points = np.stack([np.asarray(subject.domain.ravel(project(subject.domain.unravel(p)))) for p in points])
     points[0] = subject.x

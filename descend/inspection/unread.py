@@ -36,8 +36,9 @@ def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
         return None
     t, count = swept.t[line, index : index + 2], subject.lanes
     values, slope = swept.values[line, index : index + 2, 0], swept.slopes[line, index : index + 2, 0]
+    coarse = np.inf
     for _ in range(int(np.ceil(-np.log2(subject.eps) * 0.6 / np.log2(count - 1)))):
-        t = np.linspace(t[0], t[-1], count)
+        t, coarse = np.linspace(t[0], t[-1], count), abs(slope[1] - slope[0])
         now = subject.sample(t, [swept.lines[line]], np.zeros(count, int))
         worst = int(
             np.argmax(_score(t[None], now.values[None, :, :1], now.slopes[None, :, :1], span, steep, subject.eps))
@@ -48,8 +49,8 @@ def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
     if abs(gap) > smallest:
         level = (slopes == 0).mean() > 0.9
         return Blind("flat" if level else "jumps", gap, slope_gap)
-    # A steep but smooth function may still change its slope a little over the last interval.
-    if abs(slope_gap) > 1e-3 * steep and abs(gap) <= smallest:
+    # The slope of a steep but smooth function changes less over a shorter interval; at a kink it does not.
+    if abs(slope_gap) > max(1e-3 * steep, 0.5 * coarse):
         return Blind("kinked", gap, slope_gap)
     return None
 
