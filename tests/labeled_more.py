@@ -1,4 +1,4 @@
-"""More labeled objectives, written after the library's rules were settled: a held-out set."""
+"""More labeled objectives: machine learning, operations, signal processing, simulators."""
 
 import jax
 import jax.numpy as jnp

@@ -49,7 +49,7 @@ def test_all_labeled_objectives_are_read_right(thorough):
 
 
 @pytest.mark.laws
-@pytest.mark.parametrize("key", [2, 3])
+@pytest.mark.parametrize("key", [5, 6])
 def test_other_lines_read_the_same(key):
     rates = compare(CASES, thorough=True, key=key)
     assert min(rates.values()) >= 0.95, rates

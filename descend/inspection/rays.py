@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from descend import numerics
+from descend.inspection.feasibility import endless
 from descend.inspection.subject import Subject
 
 DECADES = 10
@@ -25,8 +26,7 @@ class Ray(NamedTuple):
 def falling(subject: Subject) -> Ray | None:
     """A falling ray among the negative gradient, the coordinate axes and a few random directions; None if none falls.
 
-    Falling without end means that over the last decades each tenfold step gains at least nearly as much as the one
-    before, as powers and logarithms do, and as functions with a limit do not.
+    What falling without end means is `feasibility.endless`.
     """
     if not np.isinf(_box(subject)).any():
         return None
@@ -44,16 +44,11 @@ def falling(subject: Subject) -> Ray | None:
     points = np.stack([_inside(subject, p) for p in points.reshape(-1, n)])
     values = subject.values(points).reshape(DECADES, len(directions), -1)
     feasible = _feasible(subject, values)
+    here = subject.values(subject.x[None])[0, :1]
     for index, direction in enumerate(directions):
-        losses = values[:, index, 0]
-        kept = losses[: int(np.argmax(~np.isfinite(losses))) or DECADES] if not np.isfinite(losses).all() else losses
-        if not feasible[: len(kept), index].all() or np.isnan(losses).any():
-            continue
-        if len(kept) < DECADES and not (len(kept) >= 2 and losses[len(kept)] == -np.inf):
-            continue
-        gains = -np.diff(kept)
-        if np.all(gains > 1e3 * subject.eps * abs(kept[1:])) and np.all(gains[1:][-6:] >= 0.9 * gains[:-1][-6:]):
-            return Ray(direction, kept)
+        losses = np.concatenate([here, values[:, index, 0]])
+        if feasible[:, index].all() and endless(losses):
+            return Ray(direction, losses[1:])
     return None
 
 

@@ -6,21 +6,10 @@ from typing import Any, NamedTuple
 import jax
 
 CALLS = frozenset(
-    [
-        "jit",
-        "pjit",
-        "closed_call",
-        "core_call",
-        "call",
-        "eval_jaxpr",
-        "remat2",
-        "checkpoint",
-        "custom_jvp_call",
-        "custom_vjp_call",
-        "custom_vjp_call_jaxpr",
-        "custom_lin",
-        "run_state",
-    ]
+    (
+        "jit pjit closed_call core_call call eval_jaxpr remat2 checkpoint custom_jvp_call custom_vjp_call"
+        " custom_vjp_call_jaxpr custom_lin run_state"
+    ).split()
 )
 CALLBACKS = frozenset({"pure_callback", "io_callback", "python_callback"})
 

@@ -1,33 +1,16 @@
 """What each primitive does to a derivative, by name. A name in no table is unread, and probing decides about it."""
 
-ROUNDING = frozenset(["floor", "ceil", "round", "sign", "nextafter"])
+ROUNDING = frozenset("floor ceil round sign nextafter".split())
 """Piecewise constant in the operand: the derivative is zero wherever it exists."""
 
-COMPARISONS = frozenset(["eq", "ne", "lt", "le", "gt", "ge", "eq_to", "le_to", "lt_to"])
+COMPARISONS = frozenset("eq ne lt le gt ge eq_to le_to lt_to".split())
 
 GUARDS = frozenset({"is_finite"})
 """Asks a question whose answer is the same at every point where the program is of use."""
 
 KINKED = frozenset(
-    [
-        "abs",
-        "max",
-        "min",
-        "clamp",
-        "reduce_max",
-        "reduce_min",
-        "cummax",
-        "cummin",
-        "reduce_window_max",
-        "reduce_window_min",
-        "select_and_gather_add",
-        "scatter-max",
-        "scatter-min",
-        "scatter_max",
-        "scatter_min",
-        "pmax",
-        "pmin",
-    ]
+    "abs max min clamp reduce_max reduce_min cummax cummin reduce_window_max reduce_window_min"
+    " select_and_gather_add scatter-max scatter-min scatter_max scatter_min pmax pmin".split()
 )
 """Continuous and piecewise smooth. `select_n`, `sort` and `top_k` have rules of their own."""
 
@@ -35,166 +18,27 @@ LOOKUPS = {"gather": 1, "dynamic_slice": 1, "dynamic_update_slice": 2, "scatter"
 """Reads or writes at computed places: the position of the first operand that is an index."""
 
 SCATTERS = frozenset(
-    [
-        "scatter",
-        "scatter-add",
-        "scatter-mul",
-        "scatter-max",
-        "scatter-min",
-        "scatter_add",
-        "scatter_mul",
-        "scatter_max",
-        "scatter_min",
-        "scatter_sub",
-    ]
+    "scatter scatter-add scatter-mul scatter-max scatter-min scatter_add scatter_mul scatter_max scatter_min"
+    " scatter_sub".split()
 )
 
-ARRANGING = frozenset(["convert_element_type", "broadcast_in_dim", "reshape", "squeeze", "transpose", "copy", "neg"])
+ARRANGING = frozenset("convert_element_type broadcast_in_dim reshape squeeze transpose copy neg".split())
 """Passes each number on by itself, perhaps with another sign or type."""
 
 SMOOTH = frozenset(
-    [
-        "acos",
-        "acosh",
-        "add",
-        "add_any",
-        "after_all",
-        "all_gather",
-        "all_to_all",
-        "and",
-        "argmax",
-        "argmin",
-        "asin",
-        "asinh",
-        "atan",
-        "atan2",
-        "atanh",
-        "axis_index",
-        "bessel_i0e",
-        "bessel_i1e",
-        "bitcast_convert_type",
-        "broadcast_in_dim",
-        "cbrt",
-        "cholesky",
-        "clz",
-        "complex",
-        "concatenate",
-        "conj",
-        "conv_general_dilated",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "cos",
-        "cosh",
-        "cumlogsumexp",
-        "cumprod",
-        "cumsum",
-        "custom_lin",
-        "custom_linear_solve",
-        "debug_callback",
-        "debug_print",
-        "device_put",
-        "digamma",
-        "div",
-        "dot_general",
-        "dynamic_slice",
-        "dynamic_update_slice",
-        "eig",
-        "eigh",
-        "empty",
-        "empty2",
-        "erf",
-        "erf_inv",
-        "erfc",
-        "exp",
-        "exp2",
-        "expm1",
-        "fft",
-        "gather",
-        "get",
-        "hessenberg",
-        "householder_product",
-        "igamma",
-        "igamma_grad_a",
-        "igammac",
-        "imag",
-        "integer_pow",
-        "iota",
-        "lgamma",
-        "log",
-        "log1p",
-        "log2",
-        "logistic",
-        "lu",
-        "lu_pivots_to_permutation",
-        "mul",
-        "name",
-        "neg",
-        "not",
-        "one_minus_square",
-        "optimization_barrier",
-        "or",
-        "pad",
-        "polygamma",
-        "polynomial",
-        "population_count",
-        "pow",
-        "ppermute",
-        "psum",
-        "qr",
-        "random_bits",
-        "random_clone",
-        "random_fold_in",
-        "random_gamma",
-        "random_gamma_grad",
-        "random_seed",
-        "random_split",
-        "random_unwrap",
-        "random_wrap",
-        "real",
-        "reduce_and",
-        "reduce_or",
-        "reduce_precision",
-        "reduce_prod",
-        "reduce_sum",
-        "reduce_window_sum",
-        "reduce_xor",
-        "regularized_incomplete_beta",
-        "reshape",
-        "rev",
-        "rng_bit_generator",
-        "rng_uniform",
-        "rsqrt",
-        "schur",
-        "select_and_scatter_add",
-        "sharding_constraint",
-        "shift_left",
-        "shift_right_arithmetic",
-        "shift_right_logical",
-        "sin",
-        "sinh",
-        "slice",
-        "split",
-        "sqrt",
-        "square",
-        "squeeze",
-        "sub",
-        "svd",
-        "swap",
-        "tan",
-        "tanh",
-        "threefry2x32",
-        "tile",
-        "transpose",
-        "triangular_solve",
-        "tridiagonal",
-        "tridiagonal_solve",
-        "unvmap_any",
-        "unvmap_all",
-        "unvmap_max",
-        "xor",
-        "zeta",
-    ]
+    """acos acosh add add_any after_all all_gather all_to_all and argmax argmin asin asinh atan atan2 atanh axis_index
+    bessel_i0e bessel_i1e bitcast_convert_type broadcast_in_dim cbrt cholesky clz complex concatenate conj
+    conv_general_dilated convert_element_type copy copy_p cos cosh cumlogsumexp cumprod cumsum custom_lin
+    custom_linear_solve debug_callback debug_print device_put digamma div dot_general dynamic_slice
+    dynamic_update_slice eig eigh empty empty2 erf erf_inv erfc exp exp2 expm1 fft gather get hessenberg
+    householder_product igamma igamma_grad_a igammac imag integer_pow iota lgamma log log1p log2 logistic lu
+    lu_pivots_to_permutation mul name neg not one_minus_square optimization_barrier or pad polygamma polynomial
+    population_count pow ppermute psum qr random_bits random_clone random_fold_in random_gamma random_gamma_grad
+    random_seed random_split random_unwrap random_wrap real reduce_and reduce_or reduce_precision reduce_prod
+    reduce_sum reduce_window_sum reduce_xor regularized_incomplete_beta reshape rev rng_bit_generator rng_uniform
+    rsqrt schur select_and_scatter_add sharding_constraint shift_left shift_right_arithmetic shift_right_logical sin
+    sinh slice split sqrt square squeeze sub svd swap tan tanh threefry2x32 tile transpose triangular_solve
+    tridiagonal tridiagonal_solve unvmap_any unvmap_all unvmap_max xor zeta""".split()
 )
 """Differentiable where finite, or of integers only."""
 
