@@ -92,7 +92,7 @@ class Trust(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """One of the words that routes declare: `exact`, `unbiased`, `biased` or `refused`, in the light of the numbers."""
+        """One of the words that routes declare, in the light of the numbers: exact, unbiased, biased or refused."""
         if not self.cosine > 3 * self.cosine_se:
             return "refused"
         if self.bias < 1e-3 and self.noise < 1e-3:

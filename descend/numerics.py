@@ -42,5 +42,5 @@ def seed(key: Any) -> np.ndarray:
 
 
 def tolerance(dtype: Any) -> float:
-    """How far from a set or a bound, relative to its scale, still counts as inside: 1e-6 in float64, 1e-4 in float32."""
+    """How far from a set or bound, relative to its scale, still counts as inside: 1e-6 in float64, 1e-4 in float32."""
     return 1e-6 if np.finfo(dtype).bits >= 64 else 1e-4

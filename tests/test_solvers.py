@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def test_a_solver_that_does_nothing_breaks_the_laws():
 
 def test_a_solver_with_hidden_state_breaks_the_laws():
     class Hidden(solvers.Descent):
-        count = [0]
+        count: ClassVar = [0]
 
         def step(self, problem, state):
             self.count[0] += 1
@@ -103,7 +104,7 @@ def test_augmented_lagrangian_on_hock_schittkowski_71(inner):
         ],
     )
     solver = solvers.AugmentedLagrangian(inner, patience=5)
-    x, progress, _ = run(solver, problem)
+    x, _, _ = run(solver, problem)
     np.testing.assert_allclose(x, [1.0, 4.74299963, 3.82114998, 1.37940829], atol=1e-6)
     assert problem.violation(problem.evaluate(x).constraints) < 1e-8
 

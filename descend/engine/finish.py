@@ -135,7 +135,7 @@ def _huge(run: Run) -> bool:
     """Whether the best point ran so far, or the loss fell so low, that the problem may have no minimum."""
     domain = run.plan.problem.domain
     reach = np.max(np.abs(domain.ravel(run.best.x) / domain.scale), initial=0.0)
-    return bool(reach > 1e6 or run.best.loss < -1e9)
+    return bool(reach > 1e4 or run.best.loss < -1e6)
 
 
 def _infeasible(run: Run, solution: Solution, traceable: bool) -> Status:

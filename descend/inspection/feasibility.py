@@ -211,15 +211,21 @@ def _descent(flat: Flat, point: np.ndarray) -> np.ndarray | None:
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
     one_sided = np.concatenate([rows[above & ~below], -rows[below & ~above]])
     both = rows[above & below]
+    # A small price on every move keeps coordinates still that the slope says nothing about.
+    slope, price = slope / np.max(abs(slope)), 1e-6
+    low, high = np.concatenate(limits).T
     found = scipy.optimize.linprog(
-        slope / np.max(abs(slope)),
-        A_ub=one_sided if len(one_sided) else None,
+        np.concatenate([slope + price, price - slope]),  # the move up and the move down of each coordinate
+        A_ub=np.hstack([one_sided, -one_sided]) if len(one_sided) else None,
         b_ub=np.zeros(len(one_sided)) if len(one_sided) else None,
-        A_eq=both if len(both) else None,
+        A_eq=np.hstack([both, -both]) if len(both) else None,
         b_eq=np.zeros(len(both)) if len(both) else None,
-        bounds=np.concatenate(limits),
+        bounds=np.stack([np.zeros(2 * len(slope)), np.concatenate([high, -low])], axis=1),
     )
-    return None if found.x is None or not found.fun < -1e-9 else found.x * flat.scale
+    if found.x is None or not found.fun < -1e-9:
+        return None
+    up, down = np.split(found.x, 2)
+    return (up - down) * flat.scale
 
 
 def _falls(flat: Flat, point: np.ndarray, direction: np.ndarray) -> bool:

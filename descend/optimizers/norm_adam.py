@@ -26,7 +26,8 @@ def norm_adam(
 
     Args:
         learning_rate: a float or an optax schedule; about the root-mean-square step of a coordinate.
-        b1, b2: decay of the two moments.
+        b1: decay of the mean gradient.
+        b2: decay of the mean square.
         eps: added to the root of the second moment.
 
     Source: Adam, Kingma & Ba (2015), with the scalar second moment of AdaGrad-Norm, Ward, Wu & Bottou (2019).

@@ -28,7 +28,8 @@ class QuasiNewtonState(NamedTuple):
 class QuasiNewton(Solver):
     """Limited-memory BFGS (`optax.lbfgs`).
 
-    It is done when the largest entry of the scaled gradient is at most `tolerance` * max(1, |loss|), or when the line
+    It is done when the scaled gradient g at z satisfies max|g| max(1, max|z|) <= `tolerance` max(1, |loss|), so that an
+    unbounded problem, whose loss and iterate grow together, does not look solved; or when the line
     search fails three times in a row, once after forgetting the memory.
 
     Args:
@@ -60,7 +61,8 @@ class QuasiNewton(Solver):
         before = int(state.evaluations)
         state, x = segment(state, problem.inputs)
         loss, norm = float(state.loss), float(jnp.max(jnp.abs(state.gradient), initial=0.0))
-        vanished = norm <= self._tolerance(state.z.dtype) * max(1.0, abs(loss))
+        reach = float(jnp.max(jnp.abs(state.z), initial=1.0))
+        vanished = norm * reach <= self._tolerance(state.z.dtype) * max(1.0, abs(loss))
         reason = ""
         if vanished:
             reason = "gradient vanished"
@@ -111,7 +113,8 @@ class QuasiNewton(Solver):
         def going(carry: tuple) -> jax.Array:
             count, state = carry
             norm = jnp.max(jnp.abs(state.gradient), initial=0.0)
-            settled = norm <= self._tolerance(norm.dtype) * jnp.maximum(1.0, jnp.abs(state.loss))
+            reach = jnp.max(jnp.abs(state.z), initial=1.0)
+            settled = norm * reach <= self._tolerance(norm.dtype) * jnp.maximum(1.0, jnp.abs(state.loss))
             broken = jnp.isnan(state.loss) | (state.loss == -jnp.inf)
             first = jnp.isinf(state.loss) & (state.loss > 0) & (count == 0)
             return (count < steps) & (first | ~(settled | broken | jnp.isinf(state.loss) | (state.failures >= 3)))

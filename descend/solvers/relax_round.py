@@ -45,7 +45,7 @@ class RelaxRound(Solver):
     roundings: int = 16
     searches: int = 8
     moves: int = 32
-    patience: int = 12
+    patience: int = 60
     NEEDS: ClassVar[Needs] = Needs(gradient=True, deterministic=True)
 
     def init(self, problem: Problem, start: Any, key: jax.Array) -> RelaxRoundState:
