@@ -35,14 +35,14 @@ class RelaxRound(Solver):
 
     Args:
         learning_rate: of Adam, in units of the scale.
-        steps, roundings: in a segment.
+        steps, roundings: in a segment; with the best member so far the roundings fill a batch of 16.
         searches: rounds of local search in a segment, each over `moves` random neighbors.
         patience: stalls in a row before it is done.
     """
 
     learning_rate: float = 0.05
     steps: int = 20
-    roundings: int = 16
+    roundings: int = 15
     searches: int = 8
     moves: int = 32
     patience: int = 60
