@@ -15,6 +15,8 @@ ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 MANY = 200  # variables beyond which a covariance matrix is not worth learning
 SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
 RATE = 0.1  # and the steps that go with it
+SAMPLES = 16  # few for many steps: the noise of a step averages out over those that follow
+FEW = 20  # variables up to which a covariance matrix is learned sooner than a gradient estimate pays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +114,8 @@ def _stages(problem: Problem, findings: Findings) -> list[Stage]:
     noisy = problem.random or problem.batch_size is not None
     if derivative or _sampling_blocks(findings):
         reason = "the derivative is zero or misses jumps" if derivative else "the derivative does not pass the sampling"
-        return [_smoothed(problem, reason), *([evolution] if domain.size <= MANY else [])]
+        stages = [_smoothed(problem, reason), *([evolution] if domain.size <= MANY else [])]
+        return stages[::-1] if domain.size <= FEW else stages
     if noisy:
         return [Stage(constrained(problem, solvers.Descent()), None, "noisy gradients")]
     if "kinked" in words:
@@ -147,7 +150,7 @@ def _smoothed(problem: Problem, reason: str) -> Stage:
     width = float(scale[0]) if uniform and scale.size else 1.0
     # Three digits are enough for a width, and a plan should be readable.
     sigma = float(f"{SIGMA * width:.3g}") if uniform else problem.domain.unravel(SIGMA * scale)
-    return Stage(constrained(problem, solvers.Descent(learning_rate=RATE)), routes.smooth(sigma=sigma), reason)
+    return Stage(constrained(problem, solvers.Descent(learning_rate=RATE)), routes.smooth(sigma=sigma, samples=SAMPLES), reason)
 
 
 def _sampling_blocks(findings: Findings) -> bool:
