@@ -15,7 +15,7 @@ _NAMES = {
     "plan": "engine", "solve": "engine", "Plan": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
-_ROOMS = ("constraints", "datasets", "domains", "findings", "gallery", "laws", "routes", "solution", "solvers")
+_ROOMS = ("constraints", "datasets", "domains", "findings", "gallery", "laws", "relax", "routes", "solution", "solvers")
 
 __all__ = [*_NAMES, *_ROOMS]
 

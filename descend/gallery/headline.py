@@ -12,9 +12,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import descend
-from descend import solvers
 
 PAPER = "essay S0"
 SYSTEM = "S0"
@@ -98,34 +98,66 @@ def problem():
     return PROBLEMS["flat"]()
 
 
-def differentiated(problem):
-    """What following `jax.grad` amounts to, on the relaxed problem with a penalty for what it violates."""
-    if problem.black_box:
-        return None
-
-    def penalized(x, **given):
-        evaluation = problem.evaluate(x, **given)
-        excess = [jnp.sum(c.residual(v) ** 2) for c, v in zip(problem.subject_to, evaluation.constraints, strict=True)]
-        return evaluation.loss + PENALTY * sum(excess)
-
-    objective = (lambda x, *, key: penalized(x, key=key)) if problem.random else (lambda x: penalized(x))
-    exact = problem.objective in (rosenbrock, ladder)
-    solver = solvers.QuasiNewton() if exact else solvers.Descent()
-    return descend.plan(descend.Problem(objective, over=problem.domain.relax().over), solver=solver)
-
-
-METHODS = {
-    "jax.grad": differentiated,
-    "descend": descend.plan,
-    "CMA-ES": lambda problem: descend.plan(problem, solver=solvers.CMA()),
-}
+@functools.cache
+def stated(name):
+    """The problem of a class: made once, so that seeds share what is compiled."""
+    return PROBLEMS[name]()
 
 
 @functools.cache
-def planned(name, method):
-    """The problem of a class and the plan of a method for it: made once, so that seeds share what is compiled."""
-    problem = PROBLEMS[name]()
-    return problem, METHODS[method](problem)
+def planned(name, solver=None):
+    return descend.plan(stated(name), solver=solver)
+
+
+@functools.cache
+def followed(name):
+    """Compiled: from a start and a key to where `jax.grad` leads, on the relaxed problem with penalties."""
+    problem = stated(name)
+    hull = problem.domain.relax()
+
+    def penalized(x, key):
+        evaluation = problem.evaluate(x, key=key)
+        excess = [jnp.sum(c.residual(v) ** 2) for c, v in zip(problem.subject_to, evaluation.constraints, strict=True)]
+        return evaluation.loss + PENALTY * sum(excess)
+
+    def adam(start, key):
+        steps = BUDGET // 3
+        method = optax.adam(optax.cosine_decay_schedule(0.1, steps))
+
+        def step(carry, key):
+            x, state = carry
+            updates, state = method.update(jax.grad(penalized)(x, key), state)
+            return (hull.project(x + updates), state), None
+
+        return jax.lax.scan(step, (start, method.init(start)), jax.random.split(key, steps))[0][0]
+
+    def lbfgs(start, key):
+        objective = lambda x: penalized(x, key)  # noqa: E731
+        method = optax.lbfgs()
+
+        def step(carry):
+            x, state, units = carry
+            value, grad = optax.value_and_grad_from_state(objective)(x, state=state)
+            updates, state = method.update(grad, state, x, value=value, grad=grad, value_fn=objective)
+            return x + updates, state, units + 3 * optax.tree.get(state, "num_linesearch_steps")
+
+        def going(carry):
+            return (carry[2] < BUDGET) & (jnp.abs(optax.tree.get(carry[1], "grad")).max() > 1e-9) | (carry[2] == 0)
+
+        return jax.lax.while_loop(going, step, (start, method.init(start), 0))[0]
+
+    return jax.jit(lbfgs if problem.objective in (rosenbrock, ladder) else adam)
+
+
+def solved(name, start, key, solver=None):
+    budget = descend.Budget(seconds=None, evaluations=BUDGET)
+    return descend.solve(planned(name, solver), start=start, key=key, budget=budget)
+
+
+METHODS = {
+    "jax.grad": lambda name, start, key: start if stated(name).black_box else followed(name)(start, key),
+    "descend": lambda name, start, key: solved(name, start, key).x,
+}
 
 
 def score(problem, x):
@@ -142,14 +174,16 @@ def score(problem, x):
     return float(evaluations.loss.mean() + 100 * problem.violation(constraints))
 
 
+def begin(name, key):
+    """A random member to start from."""
+    domain = stated(name).domain
+    return domain.round(np.asarray(domain.sample(jax.random.fold_in(key, list(PROBLEMS).index(name))), np.float64))
+
+
 def loss(key, method, name):
-    """The final loss in one class. Without a plan, where there is no gradient at all, it is that of the start."""
-    problem, plan = planned(name, method)
-    draw = problem.domain.sample(jax.random.fold_in(key, list(PROBLEMS).index(name)))
-    start = problem.domain.round(np.asarray(draw, np.float64))
-    limit = descend.Budget(seconds=None, evaluations=BUDGET)
-    x = start if plan is None else descend.solve(plan, start=start, key=key, budget=limit).x
-    return score(problem, problem.domain.round(np.asarray(x)))
+    """The final loss of a method in one class."""
+    x = METHODS[method](name, begin(name, key), key)
+    return score(stated(name), stated(name).domain.round(np.asarray(x, np.float64)))
 
 
 def run(key):

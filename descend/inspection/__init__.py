@@ -3,5 +3,6 @@
 from descend.inspection.certificate import certify
 from descend.inspection.feasibility import least_violation, ray
 from descend.inspection.inspector import inspect
+from descend.inspection.trust import value_and_trust
 
-__all__ = ["certify", "inspect", "least_violation", "ray"]
+__all__ = ["certify", "inspect", "least_violation", "ray", "value_and_trust"]

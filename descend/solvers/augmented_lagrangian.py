@@ -15,7 +15,7 @@ EXHAUSTED = "too many multiplier updates"
 
 
 class Multipliers(NamedTuple):
-    """The parameters of the merit function: a multiplier array for each constraint, in units of its scale, and the penalty."""
+    """The parameters of the merit function: a multiplier array for each constraint, in its scale, and the penalty."""
 
     values: tuple[Any, ...]
     penalty: Any
@@ -29,16 +29,17 @@ class AugmentedState(NamedTuple):
     violation: np.ndarray  # at the last update of the multipliers
     segments: np.ndarray  # since then
     updates: np.ndarray
-    settled: np.ndarray  # updates in a row at which feasibility and multipliers stood still
+    settled: np.ndarray  # updates in a row at which violation, multipliers and loss stood still
+    loss: np.ndarray  # at the last update
 
 
 @dataclass(frozen=True, repr=False)
 class AugmentedLagrangian(Solver):
     """Minimize loss + sum of (penalty/2) dist(c + multiplier/penalty, [lower, upper])^2, then update the multipliers.
 
-    The multipliers are updated when the inner solver is done, at the latest after `patience` segments; the penalty grows
-    tenfold when the violation has not fallen to a quarter. It is done when the violation is within tolerance and the
-    multipliers stand still, or after `most` updates.
+    The multipliers are updated when the inner solver is done, at the latest after `patience` segments; the penalty
+    grows tenfold when the violation has not fallen to a quarter. It is done when the violation is within tolerance and
+    multipliers and loss stand still, or after `most` updates.
 
     Args:
         inner: a solver for problems without constraints.
@@ -72,7 +73,8 @@ class AugmentedLagrangian(Solver):
         multipliers = Multipliers(zeros, np.asarray(self.penalty, dtype))
         inner = self.inner.init(self._merit(problem, multipliers), start, key)
         count = np.zeros((), np.int64)
-        return AugmentedState(inner, multipliers, np.asarray(np.inf), count, count, count)
+        infinite = np.asarray(np.inf)
+        return AugmentedState(inner, multipliers, infinite, count, count, count, infinite)
 
     def step(self, problem: Problem, state: AugmentedState) -> tuple[AugmentedState, Progress]:
         merit = self._merit(problem, state.multipliers)
@@ -105,13 +107,18 @@ class AugmentedLagrangian(Solver):
         if stuck and not feasible and float(penalty) < (1e9 if tolerance < 1e-8 else 1e5):
             penalty = penalty * np.asarray(10.0, penalty.dtype)
         multipliers = Multipliers(values, penalty) if np.isfinite(violation) else state.multipliers
-        settled = (
-            state.settled + 1 if progress.done and feasible and change <= np.sqrt(tolerance) else 0 * state.settled
-        )
+        rests = progress.done or abs(progress.loss - float(state.loss)) <= tolerance * (1 + abs(progress.loss))
+        settled = state.settled + 1 if rests and feasible and change <= np.sqrt(tolerance) else 0 * state.settled
         moved = change > 0 or penalty != state.multipliers.penalty
         inner = self.inner.restart(merit.updated(multipliers), state.inner) if moved else state.inner
         state = AugmentedState(
-            inner, multipliers, np.asarray(violation), 0 * state.segments, state.updates + 1, np.asarray(settled)
+            inner,
+            multipliers,
+            violation=np.asarray(violation),
+            segments=0 * state.segments,
+            updates=state.updates + 1,
+            settled=np.asarray(settled),
+            loss=np.asarray(progress.loss),
         )
         if settled >= 2:
             return state, "feasible, and the multipliers stand still"
@@ -125,7 +132,7 @@ class AugmentedLagrangian(Solver):
 
 
 def _distances(problem: Problem, evaluation: Evaluation, multipliers: Multipliers) -> list[Any]:
-    """For each constraint, how far its value, moved by multiplier / penalty, lies from the bounds, in units of its scale."""
+    """For each constraint, how far its value, moved by multiplier / penalty, lies from the bounds, in its scale."""
     distances = []
     for constraint, value, multiplier in zip(
         problem.subject_to, evaluation.constraints, multipliers.values, strict=True

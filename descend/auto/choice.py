@@ -1,0 +1,62 @@
+"""Which gradient suits what inspection found."""
+
+import ast
+
+from descend.auto.arguments import Start
+from descend.findings import Finding, Findings
+
+SIGMA = 0.1
+"""Smoothing width, in units of the scale max(1, rms of the point), where inspection gives no width of its own."""
+
+TESTABLE = 1000
+"""Numbers beyond which the samples of an inspection cannot tell an uninformative gradient from a faint one."""
+
+
+class GradientRefusedError(ValueError):
+    """No gradient that could be trusted exists here, or none could be chosen; the message says why and what helps."""
+
+
+def choose(findings: Findings, default: float, size: int, start: Start) -> tuple[float | None, str]:
+    """The width to smooth with, or None for plain differentiation, and the reason.
+
+    Raises:
+        GradientRefusedError: if there is no gradient to be had.
+    """
+    bad = findings.about("non-finite")
+    place = bad[0].place() if bad else start.name
+    if not start.finite:
+        raise GradientRefusedError(f"{place}: the value is not finite at at=: give a point inside the domain")
+    if findings.about("uninformative"):
+        tried = ", ".join(findings.about("uninformative")[0].evidence["z at sigma"])
+        raise GradientRefusedError(
+            f"{findings.about('uninformative')[0].place()}: no gradient shows through noise at any scale ({tried}): "
+            "search by values with descend.solve, or state the problem otherwise"
+        )
+    broken = [*findings.about("flat"), *findings.about("jumps")]
+    noise = findings.about("stochastic")
+    lost = [finding for finding in noise if finding.evidence.get("derivative passes") is False]
+    if start.black_box or findings.about("black-box"):
+        said = [*findings.about("black-box"), *broken][0]
+        return max(map(_width, broken), default=default), f"{said.place()} is {said.what}: smoothed, by values only"
+    if lost or (noise and broken):
+        said = (lost or broken)[0]
+        # At one key a random function may look flat much further than its mean is.
+        return default, f"{said.place()}: the derivative does not pass the sampling: smoothed"
+    if broken:
+        unsure = f"; with {size} numbers it was not tested whether that is informative" * (size > TESTABLE)
+        return max(map(_width, broken)), f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
+    if not start.slope_finite:
+        raise GradientRefusedError(f"{place}: the derivative is not finite at at=: give another point")
+    if findings.about("kinked"):
+        return None, f"{findings.about('kinked')[0].place()} is kinked: jax.grad gives one of its subgradients there"
+    if findings.about("unread"):
+        return None, f"{findings.about('unread')[0].place()} is unread, but probing found no break: jax.grad"
+    agrees = "agrees with" if findings.about("smooth") else "is not refuted by"
+    return None, f"jax.grad {agrees} finite differences around at="
+
+
+def _width(finding: Finding) -> float:
+    """The sigma of a finding's cure, which is written as it would be typed."""
+    call = ast.parse(finding.cure, mode="eval").body
+    assert isinstance(call, ast.Call)
+    return float(next(ast.literal_eval(k.value) for k in call.keywords if k.arg == "sigma"))
