@@ -113,6 +113,7 @@ class Run:
     def go(self) -> None:
         """Run to the end, or to the user's interruption."""
         try:
+            self._limits()  # a run that is continued may be at its limit already
             while not self.position.ended:
                 if self.state is None:
                     self._enter()
