@@ -1,10 +1,10 @@
 """The demo on many tables: `python benchmarks/f1.py` (half an hour on two cores).
 
 Every KEEL table with at least 40 rare rows that are at most 15 % of it, five folds each, states what `examples/f1.py`
-states: maximize F1 on the training rows subject to recall >= 0.9 there. Compared with logistic regression whose
-threshold was tuned for the same on the same rows, by the mean over the folds: on the training rows, where F1 counts only
-if the recall is kept, and on the held-out rows, where nothing holds the recall up, so it is shown beside. A difference
-of less than 0.005 is a tie. Rows go to `benchmarks/f1.json`.
+states: maximize F1 on the training rows subject to recall >= 0.9 there. Compared, by the mean over folds, with logistic
+regression whose threshold was tuned for the same on the same rows: on the training rows, where F1 counts only if the
+recall is kept, and on the held-out rows, where nothing holds the recall up, so it is shown beside. A difference of less
+than 0.005 is a tie. Rows go to `benchmarks/f1.json`.
 """
 
 import json

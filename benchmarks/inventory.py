@@ -1,8 +1,8 @@
 """Is the rule that `examples/inventory.py` is compared with a fair one? `python benchmarks/inventory.py` (minutes).
 
 The rule assumes that the warehouse never runs out, so its level is too high: here its two ratios are also tuned, on a
-grid, in the simulator itself. `descend.solve` starts from the untuned rule, under three keys. All levels are then run on
-the same 2,000 draws, which none of them has seen.
+grid, in the simulator itself. `descend.solve` starts from the untuned rule, under three keys. All levels are then run
+on the same 2,000 draws, which none of them has seen.
 """
 
 import itertools

@@ -1,11 +1,11 @@
 """What a smooth problem costs that needs none of this: `python benchmarks/smooth.py`.
 
-The smooth row of the headline table (Rosenbrock's function of 50 variables, from five random starts) by `descend.solve`,
-by a hand-written loop around `optax.lbfgs`, and by SciPy's L-BFGS-B on a jitted `value_and_grad`. All in float64, to a
+The smooth row of the headline table (Rosenbrock's function of 50 variables, five random starts) by `descend.solve`, by
+a hand-written loop around `optax.lbfgs`, and by SciPy's L-BFGS-B on a jitted `value_and_grad`. All in float64, to a
 largest gradient entry of 1e-9. Evaluations are in units of one value, a gradient being 3, summed over the starts;
 inspection is included. Seconds are those of the first call in a fresh process, compilation included, imports not: the
 smallest of several processes. Inspecting, compiling and solving come first; the certificate, which the others do not
-give, is listed beside. The warm call solves from another start with everything compiled.
+give, is listed beside. Warm calls solve from other starts with everything compiled.
 """
 
 import json

@@ -19,6 +19,8 @@ from descend.solvers import AskTell, Progress
 
 LOG = logging.getLogger("descend")
 STALLED = 150  # segments without a better point, and half of the stage's evaluations, before a solver is given up
+FAR = 1e12  # scales, or units of loss, beyond which a point counts as having run away
+NUDGES = 3  # new beginnings near a saddle
 HOPELESS = 100  # evaluations, all of them failed, after which a run ends
 SAVE_EVERY = 1.0  # seconds between checkpoints
 
@@ -29,6 +31,7 @@ class Position:
 
     Attributes:
         attempt, stage, segment: which start, which stage of the plan, which segment of it comes next.
+        nudges: how often the stage began again near a stationary point that is no minimum.
         units: evaluations so far, the inspection's included.
         failures: how many failed.
         stage_units: evaluations when the stage began.
@@ -41,6 +44,7 @@ class Position:
 
     attempt: int = 0
     stage: int = 0
+    nudges: int = 0
     segment: int = 0
     units: int = 0
     failures: int = 0
@@ -129,7 +133,7 @@ class Run:
     def _enter(self) -> None:
         """Begin a stage from the best point of the attempt, or an attempt from its start."""
         position = self.position
-        if position.stage == 0:
+        if position.stage == 0 and not position.nudges:
             self.here = Incumbent(self.best.tolerance)
             self._offer(self.starts[position.attempt])
             for retry in range(20):
@@ -139,6 +143,9 @@ class Run:
                     self._log("the start cannot be evaluated; trying random points")
                 self._offer(self._round(self.plan.problem.domain.sample(self._draw("start", retry))))
         start = self.starts[position.attempt] if self.here.x is None else self.here.x
+        if position.nudges:
+            near = self.plan.problem.domain.neighbors(start, self._draw("nudge", position.nudges), 1)
+            start = jax.tree.map(lambda a: np.asarray(a[0], np.float64), near)
         position.stage_units = position.improved_units = self._count()
         position.segment = position.improved_segment = 0
         if self.position.stage or self.position.attempt:
@@ -167,6 +174,8 @@ class Run:
         self._record(progress, improved, reason)
         if self.here.loss == -np.inf:
             position.ended, position.fallen = "the objective is infinitely good", True
+        elif improved and self._ran_away():
+            position.ended = "the best point ran away"
         elif reason:
             self._leave(reason, progress.stalled or not progress.done)
 
@@ -211,6 +220,11 @@ class Run:
             if self.certificate.evidence != "none" and position.attempt + 1 == len(self.starts):
                 position.ended = "the answer is certified"
                 return
+            if self._stands_still() and position.nudges < NUDGES:
+                position.nudges += 1
+                self._log("stationary but not a minimum: began again nearby")
+                return
+        position.nudges = 0
         certified = self.certificate is not None and self.certificate.evidence != "none"
         following = [
             index
@@ -223,6 +237,17 @@ class Run:
             position.attempt, position.stage = position.attempt + 1, 0
         else:
             position.ended = reason
+
+    def _ran_away(self) -> bool:
+        """Whether the best point or its loss is so far out that more of the same would not help."""
+        domain = self.plan.problem.domain
+        reach = np.max(np.abs(domain.ravel(self.here.x) / domain.scale), initial=0.0)
+        return bool(reach > FAR or self.here.loss < -FAR)
+
+    def _stands_still(self) -> bool:
+        """Whether the best point is stationary and yet not certified: a saddle or a maximum, where gradients vanish."""
+        found = self.certificate
+        return found.evidence == "none" and found.stationarity is not None and found.stationarity <= found.tolerance
 
     def _limits(self) -> None:
         """End the run at a limit."""

@@ -25,7 +25,8 @@ CLAIM = (
 )
 SEEDS = 5
 N = 50
-BUDGET = 5_000
+BUDGET = 5_000  # for descend, which ends with the segment of work that spends it, up to a quarter more:
+OTHERS = 6_250  # so the others get that much
 PENALTY = 10  # the best of 10, 100, 1000 and 10000 for the constrained problem
 WRONG = ("flat", "stochastic", "constrained", "black box")  # where the derivative is zero, biased or missing
 TIE = 0.02  # relative difference of median losses that counts as a tie
@@ -61,7 +62,6 @@ def shifts(x, *, key):
 
 
 def ladder(x):
-    """A stiff chain, to be held up at both ends with little material."""
     return jnp.sum((x - 1) ** 4) + jnp.sum(x**2) / 10
 
 
@@ -117,11 +117,11 @@ def followed(name):
 
     def penalized(x, key):
         evaluation = problem.evaluate(x, key=key)
-        excess = [jnp.sum(c.residual(v) ** 2) for c, v in zip(problem.subject_to, evaluation.constraints, strict=True)]
+        excess = map(lambda c, v: jnp.sum(c.residual(v) ** 2), problem.subject_to, evaluation.constraints)
         return evaluation.loss + PENALTY * sum(excess)
 
     def adam(start, key):
-        steps = BUDGET // 3
+        steps = OTHERS // 3
         method = optax.adam(optax.cosine_decay_schedule(0.1, steps))
 
         def step(carry, key):
@@ -142,7 +142,7 @@ def followed(name):
             return x + updates, state, units + 3 * optax.tree.get(state, "num_linesearch_steps")
 
         def going(carry):
-            return (carry[2] < BUDGET) & (jnp.abs(optax.tree.get(carry[1], "grad")).max() > 1e-9) | (carry[2] == 0)
+            return (carry[2] < OTHERS) & (jnp.abs(optax.tree.get(carry[1], "grad")).max() > 1e-9) | (carry[2] == 0)
 
         return jax.lax.while_loop(going, step, (start, method.init(start), 0))[0]
 
@@ -150,8 +150,8 @@ def followed(name):
 
 
 def solved(name, start, key, solver=None):
-    budget = descend.Budget(seconds=None, evaluations=BUDGET)
-    return descend.solve(planned(name, solver), start=start, key=key, budget=budget)
+    limit = descend.Budget(seconds=None, evaluations=OTHERS if solver else BUDGET)
+    return descend.solve(planned(name, solver), start=start, key=key, budget=limit)
 
 
 METHODS = {
@@ -181,7 +181,6 @@ def begin(name, key):
 
 
 def loss(key, method, name):
-    """The final loss of a method in one class."""
     x = METHODS[method](name, begin(name, key), key)
     return score(stated(name), stated(name).domain.round(np.asarray(x, np.float64)))
 
@@ -197,6 +196,5 @@ def holds(ours, naive):
     """Arguments have shape (seeds, classes)."""
     ours, naive = np.median(ours, axis=0), np.median(naive, axis=0)
     size = np.maximum(np.abs(naive), 1e-6)
-    at_least_tied = np.all(ours <= naive + TIE * size)
     wrong = [list(PROBLEMS).index(name) for name in WRONG]
-    return bool(at_least_tied and np.all((ours < naive - 0.1 * size)[wrong]))
+    return bool(np.all(ours <= naive + TIE * size) and np.all((ours < naive - 0.1 * size)[wrong]))
