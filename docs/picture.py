@@ -1,7 +1,7 @@
 """The picture of the README: `python docs/picture.py` writes `docs/picture.svg`.
 
-Left, a staircase and, at some points, the slope that each derivative claims. Right, the derivatives themselves: of each
-estimate by `smooth` the error bar is its standard deviation, measured over keys; the line is the exact derivative of the
+Left, a staircase and, at some points, the slope that each derivative claims. Right, the derivatives: the error
+bar of an estimate by `smooth` is its standard deviation, measured over keys; the line is the exact derivative of the
 smoothed staircase, from the normal density at each step. The colors can be read on white and on black.
 """
 
@@ -41,11 +41,11 @@ def main():
 
     matplotlib.rcParams.update(
         {"svg.hashsalt": "descend", "svg.fonttype": "path", "font.size": 11, "text.color": INK, "axes.edgecolor": INK}
-        | {name: INK for name in ("axes.labelcolor", "xtick.color", "ytick.color")}
+        | dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color"), INK)
     )
     figure = Figure(figsize=(9.6, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    x = np.linspace(-3, 4, 2801)
+    x = np.linspace(-2.95, 3.95, 2761)
     left.plot(x, staircase(x), color=INK, linewidth=1.8)
     for at, slope, error_at in zip(np.asarray(points), ours, error, strict=True):
         run = np.array([-0.3, 0.3]) / np.hypot(1, slope) * 1.6

@@ -103,7 +103,7 @@ def test_augmented_lagrangian_on_hock_schittkowski_71(inner):
             descend.equal(lambda x: jnp.sum(x**2), 40.0, name="norm"),
         ],
     )
-    solver = solvers.AugmentedLagrangian(inner, patience=5)
+    solver = solvers.AugmentedLagrangian(inner)
     x, _, _ = run(solver, problem)
     np.testing.assert_allclose(x, [1.0, 4.74299963, 3.82114998, 1.37940829], atol=1e-6)
     assert problem.violation(problem.evaluate(x).constraints) < 1e-8

@@ -1,14 +1,28 @@
 """Checkpoints: one file of arrays and JSON, without pickle, replaced atomically."""
 
+import contextlib
 import json
 import os
 import pathlib
-import tempfile
 import zipfile
 from typing import Any
 
 import jax
 import numpy as np
+
+
+def prepare(path: pathlib.Path) -> None:
+    """Makes sure, before anything is computed, that a checkpoint can be written.
+
+    Raises:
+        OSError: if it cannot.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(21, "a checkpoint is a file, this is a folder", str(path))
+    with open(_beside(path), "wb"):
+        pass
+    _beside(path).unlink()
 
 
 def save(path: pathlib.Path, tree: Any, meta: dict[str, Any]) -> None:
@@ -23,16 +37,17 @@ def save(path: pathlib.Path, tree: Any, meta: dict[str, Any]) -> None:
         if kind:
             arrays[f"kind{index}"] = np.array(kind)
     arrays["meta"] = np.array(json.dumps(meta))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    # Always the same name: what a killed process leaves behind is overwritten by the next one.
+    temporary = _beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
 
 
@@ -48,16 +63,20 @@ def load(path: pathlib.Path) -> tuple[list[Any], dict[str, Any]]:
         TornError: if it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             count = sum(name.startswith("leaf") for name in file.files)
             kinds = [str(file[f"kind{i}"]) if f"kind{i}" in file.files else "" for i in range(count)]
             leaves = [_from_numpy(file[f"leaf{i}"], kinds[i]) for i in range(count)]
     except FileNotFoundError:
         raise
-    except (EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (EOFError, OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise TornError(f"{path} is not a whole checkpoint: {error}") from None
     return leaves, meta
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def _to_numpy(leaf: Any) -> tuple[np.ndarray, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from descend.engine.draws import draw
 from descend.engine.evaluate import Evaluator
 
 DRAWS = 16  # on which a challenger and the incumbent are compared under noise
@@ -16,9 +17,10 @@ class Incumbent:
     """The point and what is known of it.
 
     Attributes:
+        tolerance: up to which a violation counts as none.
         x: a member of the domain, float64 NumPy arrays; None before the first success.
         loss, violation: the latest estimates.
-        judge: the judge's score, in the direction of the loss (smaller is better); NaN without a judge.
+        judge: the judge's score, in the direction of the loss (smaller is better); infinite without one.
         challenges: comparisons made so far, from which fresh keys are drawn.
     """
 
@@ -26,67 +28,69 @@ class Incumbent:
     x: Any = None
     loss: float = np.nan
     violation: float = np.inf
-    judge: float = np.nan
+    judge: float = np.inf
     challenges: int = 0
 
     @property
     def feasible(self) -> bool:
         return self.x is not None and self.violation <= self.tolerance
 
+    def same(self, x: Any) -> bool:
+        """Whether x is the point."""
+        pairs = zip(jax.tree.leaves(x), jax.tree.leaves(self.x), strict=False)
+        return self.x is not None and x is not None and all(np.array_equal(a, b) for a, b in pairs)
+
     def offer(self, evaluator: Evaluator, x: Any, key: jax.Array, known: tuple[float, float] | None = None) -> bool:
         """Take x, a member of the domain, if it is better. Whether it was taken.
 
-        `known` is its loss and violation if they were just evaluated and the problem is deterministic.
+        `known` is its loss and violation if they were just evaluated; under noise it is evaluated again.
         """
-        problem = evaluator.problem
-        if self.x is not None and all(
-            np.array_equal(a, b) for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(self.x), strict=True)
-        ):
+        if self.same(x):
             return False
-        if problem.random:
+        if evaluator.noisy:
             return self._challenge(evaluator, x, key)
-        if known is None:
-            scores = evaluator.many(jax.tree.map(lambda a: a[None], x), key[None])
-            known = float(scores.losses[0, 0]), float(scores.violation[0])
-        return self._take(evaluator, x, *known)
+        loss, violation = evaluator.one(x, key) if known is None else known
+        return self._take(evaluator, x, loss, violation, loss)
 
     def _challenge(self, evaluator: Evaluator, x: Any, key: jax.Array) -> bool:
         """Compare on the same fresh draws; take x if it is better by more than the standard error of the difference."""
         self.challenges += 1
-        keys = jax.random.split(jax.random.fold_in(key, self.challenges), DRAWS)
+        keys = jax.random.split(draw(key, "challenge", self.challenges), DRAWS)
+        points = [x] if self.x is None else [x, self.x]
+        scores = evaluator.many(jax.tree.map(lambda *leaves: np.stack(leaves), *points), keys)
+        values = scores.mean
+        new, careful = float(values.loss[0]), float(values.violation[0])
         if self.x is None:
-            scores = evaluator.many(jax.tree.map(lambda a: a[None], x), keys)
-            return self._take(evaluator, x, float(scores.losses[0].mean()), float(scores.violation[0]))
-        scores = evaluator.many(jax.tree.map(lambda a, b: np.stack([a, b]), x, self.x), keys)
-        new, old = scores.losses.mean(axis=1)
+            return self._take(evaluator, x, new, careful, new)
         # The incumbent's estimates are refreshed on every comparison, so that a lucky first draw does not protect it.
-        if np.isfinite(old):
-            self.loss, self.violation = float(old), float(scores.violation[1])
-        error = np.std(scores.losses[0] - scores.losses[1], ddof=1) / np.sqrt(DRAWS)
-        shifted = new + error if np.isfinite(error) else new
-        if not self._better(shifted, float(scores.violation[0])):
-            return False
-        return self._take(evaluator, x, float(new), float(scores.violation[0]))
+        if np.isfinite(values.loss[1]):
+            self.loss, self.violation = float(values.loss[1]), float(values.violation[1])
+        apart = scores.losses[0] - scores.losses[1]
+        apart = apart[np.isfinite(apart)]
+        error = float(np.std(apart, ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
+        return self._take(evaluator, x, new, careful, new + error)
 
-    def _better(self, loss: float, violation: float) -> bool:
+    def _take(self, evaluator: Evaluator, x: Any, loss: float, violation: float, charged: float) -> bool:
+        """Take x if it is better; under noise its loss counts as `charged`."""
         if np.isnan(loss) or np.isnan(violation):
             return False
-        if self.x is None:
-            return True
-        if violation <= self.tolerance and self.feasible:
-            return loss < self.loss
-        return violation < self.violation
+        judge, problem = np.inf, evaluator.problem
+        feasible = violation <= self.tolerance
+        if feasible and problem.judge is not None:
+            judge = judged(problem, x)
+        if feasible and self.feasible:
+            better = (judge, charged) < (self.judge, self.loss)
+        else:
+            better = self.x is None or (violation, charged) < (self.violation, self.loss)
+        if better:
+            self.x, self.loss, self.violation, self.judge = x, loss, violation, judge
+        return better
 
-    def _take(self, evaluator: Evaluator, x: Any, loss: float, violation: float) -> bool:
-        problem = evaluator.problem
-        if np.isnan(loss) or np.isnan(violation):
-            return False
-        judge = np.nan
-        if problem.judge is not None and violation <= self.tolerance:
-            judge = problem.sign * float(problem.judge(x))
-            if self.feasible and not (judge, loss) < (self.judge, self.loss):
-                return False
-        elif not self._better(loss, violation):
-            return False
-        self.x, self.loss, self.violation, self.judge = x, loss, violation, judge
-        return True
+
+def judged(problem: Any, x: Any) -> float:
+    """The judge's score of x, smaller is better; infinite where the judge fails or gives none."""
+    try:
+        score = problem.sign * float(problem.judge(x))
+    except Exception:  # a judge that fails at a point does not choose it
+        return np.inf
+    return np.inf if np.isnan(score) else score

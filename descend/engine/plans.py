@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 
 from descend import routes, solvers
+from descend.engine.probed import probed
+from descend.engine.workers import Workers
 from descend.findings import Findings
 from descend.inspection import inspect
 from descend.problem import Problem
+from descend.routes.route import Route
 from descend.solvers import AskTell, Needs, Solver
 
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
+LISTABLE = 1 << 20  # members that can be listed at all
 MANY = 200  # variables beyond which a covariance matrix is not worth learning
 SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
 RATE = 0.1  # and the steps that go with it
@@ -46,7 +50,7 @@ class Plan:
 
     Attributes:
         problem: what it is for.
-        stages: run in order, each from the best point of the one before; the first answer that is certified ends the run.
+        stages: run in order, each from the best point of the one before; the first certified answer ends the run.
         findings: what the choice rests on.
     """
 
@@ -58,11 +62,23 @@ class Plan:
         """One line a stage."""
         return [f"{index + 1}. {stage}" for index, stage in enumerate(self.stages)]
 
+    def after(self, index: int, stalled: bool) -> int | None:
+        """The index of the stage that follows, or None. A fall-back follows only a stage that stalled."""
+        later = range(index + 1, len(self.stages))
+        return next((i for i in later if stalled or not self.stages[i].fallback), None)
+
     def __str__(self) -> str:
         return "\n".join([*self.lines(), "because of", *[f"  {finding}" for finding in self.findings]])
 
 
-def plan(problem: Problem, *, route: Any = None, solver: Solver | AskTell | None = None, key: Any = 0) -> Plan:
+def plan(
+    problem: Problem,
+    *,
+    route: Any = None,
+    solver: Solver | AskTell | None = None,
+    key: Any = 0,
+    seconds: float | None = None,
+) -> Plan:
     """The plan that `solve` would run.
 
     Args:
@@ -70,35 +86,67 @@ def plan(problem: Problem, *, route: Any = None, solver: Solver | AskTell | None
         route: a route to use for every gradient, instead of the planned one.
         solver: a solver to use alone, instead of the planned ones.
         key: for the probing.
+        seconds: how long a black box may be probed; what is not found by then is not found.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if the solver or the route cannot work on the problem, saying why.
     """
+    return made(problem, route, solver, key, seconds, None)
+
+
+def made(
+    problem: Problem,
+    route: Any,
+    solver: Solver | AskTell | None,
+    key: Any,
+    seconds: float | None,
+    workers: Workers | None,
+) -> Plan:
+    """As `plan`, with workers that evaluate a black box, so that it needs solvers that ask for values."""
     if not isinstance(problem, Problem):
         raise TypeError(f"expected a descend.Problem, got {type(problem).__name__}")
-    if route is not None and not callable(route):
-        raise TypeError(f"route must be a route such as descend.routes.smooth(sigma=0.1), got {route!r}")
-    findings = inspect(problem, key=key, thorough=False)
+    route = as_route(route)
+    if solver is not None and not isinstance(solver, Solver | AskTell):
+        raise TypeError(f"solver must be a solver such as descend.solvers.Descent(), got {solver!r}")
+    findings = inspect(probed(problem, seconds, workers), key=key, thorough=False)
     if solver is not None:
-        if not isinstance(solver, Solver | AskTell):
-            raise TypeError(f"solver must be a solver such as descend.solvers.Descent(), got {solver!r}")
         stages = [Stage(constrained(problem, solver), route, "chosen by the caller")]
     else:
-        stages = _stages(problem, findings)
+        stages = _stages(problem, findings, workers is not None and route is None)
         if route is not None:
             stages = [_rerouted(stage, problem, route) for stage in stages if stage.solver.NEEDS.gradient]
             if not stages:
                 stages = [Stage(constrained(problem, solvers.Descent()), route, "the route was chosen by the caller")]
-            stages = list(dict.fromkeys(stages))
+            stages = [stage for index, stage in enumerate(stages) if stage not in stages[:index]]
     for stage in stages:
-        _check(problem, stage)
+        _check(problem, stage, is_noisy(problem, findings))
     return Plan(problem, stages, findings)
 
 
-def _stages(problem: Problem, findings: Findings) -> list[Stage]:
+def as_route(route: Any) -> Any:
+    """A route from what the caller gave, which may be the function that makes one: `descend.routes.smooth`.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if route is None or isinstance(route, Route):
+        return route
+    if not callable(route):
+        raise TypeError(f"route must be a route such as descend.routes.smooth(sigma=0.1), got {route!r}")
+    if getattr(routes, getattr(route, "__name__", ""), None) is route:
+        return route()
+    return route
+
+
+def is_noisy(problem: Problem, findings: Findings) -> bool:
+    """Whether values change from draw to draw, or, of a black box, from call to call."""
+    return problem.random or (bool(problem.black_box) and bool(findings.about("stochastic")))
+
+
+def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Stage]:
     domain, words = problem.domain, findings.words
-    if not problem.random and domain.cardinality is not None and domain.cardinality <= ENUMERABLE:
+    if not is_noisy(problem, findings) and domain.cardinality is not None and domain.cardinality <= ENUMERABLE:
         return [Stage(solvers.Enumeration(), None, f"the domain has only {domain.cardinality} members")]
     population = Stage(solvers.Population(), None, "search over neighbors, by values only")
     if domain.discrete:
@@ -107,7 +155,7 @@ def _stages(problem: Problem, findings: Findings) -> list[Stage]:
         return [Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation"), population]
     evolution = Stage(solvers.CMA(), None, "values only")
     if problem.black_box:
-        if domain.size <= MANY:
+        if domain.size <= MANY or values_only:
             return [Stage(solvers.CMA(), None, "a black box: values only")]
         return [_smoothed(problem, "a black box with many variables")]
     derivative = words & {"flat", "jumps"}
@@ -139,8 +187,7 @@ def constrained(problem: Problem, solver: Any) -> Any:
     """The solver, inside an augmented Lagrangian if the problem has constraints that it would ignore."""
     if not (problem.subject_to and solver.NEEDS.unconstrained):
         return solver
-    noisy = not solver.NEEDS.deterministic
-    return solvers.AugmentedLagrangian(solver, patience=12 if noisy else 20)
+    return solvers.AugmentedLagrangian(solver)
 
 
 def _smoothed(problem: Problem, reason: str) -> Stage:
@@ -150,22 +197,28 @@ def _smoothed(problem: Problem, reason: str) -> Stage:
     width = float(scale[0]) if uniform and scale.size else 1.0
     # Three digits are enough for a width, and a plan should be readable.
     sigma = float(f"{SIGMA * width:.3g}") if uniform else problem.domain.unravel(SIGMA * scale)
-    return Stage(constrained(problem, solvers.Descent(learning_rate=RATE)), routes.smooth(sigma=sigma, samples=SAMPLES), reason)
+    descent = constrained(problem, solvers.Descent(learning_rate=RATE))
+    return Stage(descent, routes.smooth(sigma=sigma, samples=SAMPLES), reason)
 
 
 def _sampling_blocks(findings: Findings) -> bool:
     """Whether randomness was found that the derivative does not pass."""
-    return any(finding.evidence.get("passes") is False for finding in findings.about("stochastic"))
+    return any(finding.evidence.get("derivative passes") is False for finding in findings.about("stochastic"))
 
 
 def _rerouted(stage: Stage, problem: Problem, route: Any) -> Stage:
     solver = stage.solver
-    if solver.NEEDS.true_gradient and getattr(route, "GIVES", "exact") != "exact":
+    if solver.NEEDS.true_gradient and gives(route) != "exact":
         solver = constrained(problem, solvers.Descent())
     return Stage(solver, route, "the route was chosen by the caller")
 
 
-def _check(problem: Problem, stage: Stage) -> None:
+def gives(route: Any) -> str:
+    """What the derivative of a route is. Of one that does not say, nothing may be believed."""
+    return "exact" if route is None else getattr(route, "GIVES", "surrogate")
+
+
+def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
     """Refuse what cannot work.
 
     Raises:
@@ -173,15 +226,15 @@ def _check(problem: Problem, stage: Stage) -> None:
     """
     needs: Needs = stage.solver.NEEDS
     name = type(stage.solver).__name__
-    gives = getattr(stage.route, "GIVES", "exact")
     bounded = problem.domain.box is None or any(np.isfinite(bound).any() for bound in problem.domain.box)
     if needs.gradient and problem.black_box and stage.route is None:
         raise ValueError(f"{name} needs a gradient and the objective is a black box; try route=descend.routes.smooth()")
-    if needs.true_gradient and gives != "exact":
+    if needs.true_gradient and gives(stage.route) != "exact":
         raise ValueError(
-            f"{name} trusts value and gradient together, but {stage.route} is {gives}; try solver=Descent()"
+            f"{name} trusts value and gradient together, but {stage.route} is {gives(stage.route)}; "
+            "try solver=descend.solvers.Descent()"
         )
-    if needs.deterministic and problem.random:
+    if needs.deterministic and noisy:
         raise ValueError(f"{name} is misled by noise; try descend.solvers.Descent() or Population()")
     if needs.continuous and problem.domain.relax().discrete:
         raise ValueError(f"{name} needs continuous variables; try descend.solvers.Population()")
@@ -191,5 +244,5 @@ def _check(problem: Problem, stage: Stage) -> None:
         raise ValueError(f"{name} needs a domain that is a box; try descend.solvers.Descent()")
     if needs.free and bounded:
         raise ValueError(f"{name} needs a domain without bounds; try descend.solvers.BoundedQuasiNewton()")
-    if needs.finite and problem.domain.cardinality is None:
-        raise ValueError(f"{name} needs a domain with finitely many members; try descend.solvers.Population()")
+    if needs.finite and (problem.domain.cardinality or LISTABLE + 1) > LISTABLE:
+        raise ValueError(f"{name} needs a domain with at most {LISTABLE} members; try descend.solvers.Population()")

@@ -5,13 +5,17 @@ import concurrent.futures
 import multiprocessing
 import multiprocessing.connection
 import pickle
+import signal
 import time
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from descend.engine.user_code import user_traceback
 from descend.problem import Evaluation, Problem
 
 TRIES = 3  # how often a point is issued whose worker dies
+POLL = 0.05  # seconds between two looks at the time
+Task = tuple[Any, Any]
 
 
 class Outcome(NamedTuple):
@@ -27,7 +31,7 @@ class Host:
     def __init__(self, problem: Problem):
         self.problem = problem
 
-    def attempt(self, task: tuple[Any, Any]) -> Outcome:
+    def attempt(self, task: Task) -> Outcome:
         """Evaluate at (member, seed); whatever user code raises becomes the outcome."""
         member, seed = task
         try:
@@ -37,13 +41,13 @@ class Host:
 
 
 class Workers(abc.ABC):
-    """Evaluates tasks elsewhere and answers in the order they were given."""
+    """Evaluates tasks elsewhere."""
 
     @abc.abstractmethod
-    def map(self, tasks: list[tuple[Any, Any]]) -> list[Outcome]:
-        """The outcomes of the tasks, in order."""
+    def map(self, tasks: list[Task], check: Callable[[], None] = lambda: None) -> Iterator[tuple[int, Outcome]]:
+        """The index and outcome of each task, in any order. `check` is called now and then and may raise."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (there may be nothing to end)
         """End what was started."""
 
 
@@ -58,36 +62,78 @@ def start_workers(problem: Problem, workers: Any, seconds_each: float | None) ->
         if seconds_each is not None:
             raise ValueError("seconds_each needs workers=: a call in this process cannot be ended")
         return None
+    borrowed = isinstance(workers, concurrent.futures.Executor)
+    if not borrowed and not (isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1):
+        raise TypeError(f"workers must be a positive int or a concurrent.futures.Executor, got {workers!r}")
     if not problem.black_box:
         raise ValueError("workers= is for black boxes; a traceable objective is compiled and uses every core already")
+    if isinstance(workers, concurrent.futures.ThreadPoolExecutor):
+        return Borrowed(workers, Host(problem).attempt, seconds_each)
     try:
         payload = pickle.dumps(problem)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    except Exception as error:  # what pickling raises is up to the objects
         raise ValueError(f"workers= needs functions that another process can import: {error}") from None
-    if isinstance(workers, concurrent.futures.Executor):
-        return Borrowed(workers, payload, seconds_each)
-    if isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1:
-        return Spawned(workers, payload, seconds_each)
-    raise TypeError(f"workers must be a positive int or a concurrent.futures.Executor, got {workers!r}")
+    if borrowed:
+        return Borrowed(workers, Sent(payload), seconds_each)
+    return Spawned(workers, payload, seconds_each)
 
 
 class Borrowed(Workers):
-    """Any executor. A task that takes too long counts as failed; ending it is up to the executor."""
+    """Any executor. A task that takes too long counts as failed; ending it is up to the executor.
 
-    def __init__(self, executor: concurrent.futures.Executor, payload: bytes, seconds_each: float | None):
-        self._executor, self._payload, self._seconds_each = executor, payload, seconds_each
+    Args:
+        attempt: a function of a task that the executor can be given.
+    """
 
-    def map(self, tasks: list[tuple[Any, Any]]) -> list[Outcome]:
-        futures = [self._executor.submit(_attempt, self._payload, task) for task in tasks]
-        outcomes = []
-        for future in futures:
+    def __init__(
+        self, executor: concurrent.futures.Executor, attempt: Callable[[Task], Outcome], seconds_each: float | None
+    ):
+        self._executor, self._attempt, self._seconds_each = executor, attempt, seconds_each
+
+    def map(self, tasks: list[Task], check: Callable[[], None] = lambda: None) -> Iterator[tuple[int, Outcome]]:
+        futures = [self._submit(task) for task in tasks]
+        try:
+            for index, future in enumerate(futures):
+                yield index, self._wait(future, check)
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _submit(self, task: Task) -> concurrent.futures.Future:
+        try:
+            return self._executor.submit(self._attempt, task)
+        except Exception as error:  # an executor that broke refuses everything
+            future: concurrent.futures.Future = concurrent.futures.Future()
+            future.set_exception(error)
+            return future
+
+    def _wait(self, future: concurrent.futures.Future, check: Callable[[], None]) -> Outcome:
+        until = time.monotonic() + (self._seconds_each or float("inf"))
+        while True:
+            check()
             try:
-                outcomes.append(future.result(self._seconds_each))
+                return future.result(POLL)
             except concurrent.futures.TimeoutError:
-                outcomes.append(Outcome(None, f"no answer within {self._seconds_each:g} s"))
-            except Exception as error:
-                outcomes.append(Outcome(None, f"the executor failed: {error}"))
-        return outcomes
+                if future.done():  # the task itself raised a TimeoutError
+                    return Outcome(None, "the executor failed: TimeoutError")
+                if time.monotonic() >= until:
+                    return Outcome(None, f"no answer within {self._seconds_each:g} s")
+            except (Exception, concurrent.futures.CancelledError) as error:
+                return Outcome(None, f"the executor failed: {type(error).__name__}: {error}")
+
+
+class Sent:
+    """What an executor's process runs: the problem is unpacked once in each."""
+
+    _hosts: dict[bytes, Host] = {}  # noqa: RUF012 (shared by the tasks of one process on purpose)
+
+    def __init__(self, payload: bytes):
+        self._payload = payload
+
+    def __call__(self, task: Task) -> Outcome:
+        if self._payload not in self._hosts:
+            self._hosts[self._payload] = Host(pickle.loads(self._payload))
+        return self._hosts[self._payload].attempt(task)
 
 
 class Spawned(Workers):
@@ -96,97 +142,104 @@ class Spawned(Workers):
     def __init__(self, count: int, payload: bytes, seconds_each: float | None):
         self._payload, self._seconds_each = payload, seconds_each
         self._pool = [Spawn(payload) for _ in range(count)]
+        self._bad_starts = 0
 
-    def map(self, tasks: list[tuple[Any, Any]]) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(tasks)
+    def map(self, tasks: list[Task], check: Callable[[], None] = lambda: None) -> Iterator[tuple[int, Outcome]]:
         waiting = list(reversed(range(len(tasks))))
         tries = [0] * len(tasks)
         busy: dict[int, tuple[int, float]] = {}  # worker -> its task and when it must have answered
-        while waiting or busy:
-            for worker in sorted(set(range(len(self._pool))) - set(busy)):
-                if waiting:
-                    self._pool[worker].send(tasks[waiting[-1]])
-                    busy[worker] = (waiting.pop(), time.monotonic() + (self._seconds_each or float("inf")))
-            limit = min(deadline for _, deadline in busy.values()) - time.monotonic()
-            pipes = {self._pool[worker].pipe: worker for worker in busy}
-            timeout = None if limit == float("inf") else max(limit, 0.0)
-            for pipe in multiprocessing.connection.wait(list(pipes), timeout):
-                worker = pipes[pipe]
-                task, _ = busy.pop(worker)
-                try:
-                    outcomes[task] = self._pool[worker].pipe.recv()
-                except (EOFError, ConnectionError):
-                    self._replace(worker)
-                    tries[task] += 1
-                    if tries[task] < TRIES:
-                        waiting.append(task)
+        try:
+            while waiting or busy:
+                for worker, process in enumerate(self._pool):
+                    if waiting and worker not in busy:
+                        process.start()
+                        if process.ready:
+                            process.pipe.send(tasks[waiting[-1]])
+                            busy[worker] = (waiting.pop(), time.monotonic() + (self._seconds_each or float("inf")))
+                check()
+                pipes = {process.pipe: worker for worker, process in enumerate(self._pool) if process.pipe is not None}
+                for pipe in multiprocessing.connection.wait(list(pipes), POLL):
+                    worker = pipes[pipe]
+                    try:
+                        answer = self._pool[worker].pipe.recv()
+                    except (EOFError, ConnectionError, OSError):
+                        self._pool[worker].kill()
+                        if worker not in busy:
+                            self._not_started()
+                            continue
+                        task, _ = busy.pop(worker)
+                        tries[task] += 1
+                        if tries[task] < TRIES:
+                            waiting.append(task)
+                        else:
+                            yield task, Outcome(None, f"the worker died {TRIES} times at this point")
+                        continue
+                    if isinstance(answer, Outcome):
+                        yield busy.pop(worker)[0], answer
                     else:
-                        outcomes[task] = Outcome(None, f"the worker died {TRIES} times at this point")
-            for worker, (task, deadline) in list(busy.items()):
-                if time.monotonic() >= deadline:
-                    del busy[worker]
-                    self._replace(worker)
-                    outcomes[task] = Outcome(None, f"no answer within {self._seconds_each:g} s")
-        return [outcome for outcome in outcomes if outcome is not None]
+                        self._pool[worker].ready, self._bad_starts = True, 0
+                for worker, (task, deadline) in list(busy.items()):
+                    if time.monotonic() >= deadline:
+                        del busy[worker]
+                        self._pool[worker].kill()
+                        yield task, Outcome(None, f"no answer within {self._seconds_each:g} s")
+        finally:
+            # A worker that still computes would later answer a question that nobody asks any more.
+            for worker in busy:
+                self._pool[worker].kill()
 
-    def _replace(self, worker: int) -> None:
-        self._pool[worker].kill()
-        self._pool[worker] = Spawn(self._payload)
+    def _not_started(self) -> None:
+        self._bad_starts += 1
+        if self._bad_starts >= TRIES:
+            raise RuntimeError("a worker process could not start; does its main module import without side effects?")
 
     def close(self) -> None:
-        for worker in self._pool:
-            worker.kill()
+        for process in self._pool:
+            process.kill()
 
 
 class Spawn:
-    """One process and the pipe to it. Its imports do not count as the objective's time."""
+    """One process and the pipe to it, started on demand. Its imports do not count as the objective's time.
+
+    Attributes:
+        pipe: None while no process runs.
+        ready: whether it can be given a task.
+    """
 
     def __init__(self, payload: bytes):
+        self._payload = payload
+        self.pipe: Any = None
+        self.ready = False
+        self._process: Any = None
+
+    def start(self) -> None:
+        """Starts the process unless it runs."""
+        if self.pipe is not None:
+            return
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, payload), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._payload), daemon=True)
         self._process.start()
         theirs.close()
-        self._ready = False
-
-    def send(self, task: tuple[Any, Any]) -> None:
-        """Issue a task, once the process is up.
-
-        Raises:
-            RuntimeError: if the process ended before it was ready, as when its imports fail.
-        """
-        if not self._ready:
-            try:
-                self._ready = self.pipe.recv()
-            except EOFError:
-                raise RuntimeError(
-                    "a worker process could not start; does its main module import without side effects?"
-                ) from None
-        self.pipe.send(task)
+        self.ready = False
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self.pipe.close()
+        """Ends the process."""
+        if self.pipe is not None:
+            self._process.kill()
+            self._process.join()
+            self.pipe.close()
+            self.pipe = None
 
 
 def _serve(pipe: Any, payload: bytes) -> None:
-    """A worker: answers tasks until the pipe closes."""
+    """A worker: answers tasks until the pipe closes. Ctrl-C is for the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     host = Host(pickle.loads(payload))
     pipe.send(True)
     while True:
         try:
             task = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         pipe.send(host.attempt(task))
-
-
-_hosts: dict[bytes, Host] = {}
-
-
-def _attempt(payload: bytes, task: tuple[Any, Any]) -> Outcome:
-    """What an executor runs; the problem is unpacked once in each process."""
-    if payload not in _hosts:
-        _hosts[payload] = Host(pickle.loads(payload))
-    return _hosts[payload].attempt(task)

@@ -67,7 +67,7 @@ def check_solver(solver: Solver | AskTell, problem: Problem | None = None, key: 
 
     evaluator = Evaluator(problem)
     loss, violation = scores(evaluator, start, key)
-    state, reached = advance(solver, problem, first, segments)
+    _, reached = advance(solver, problem, first, segments)
     found = [scores(evaluator, problem.domain.round(jax.tree.map(np.asarray, x)), key) for x in reached]
     best = min((max(v - 1e-6, 0.0), value) for value, v in found)
     assert best < (max(violation - 1e-6, 0.0), loss), (
@@ -82,7 +82,7 @@ def example(needs: Needs) -> Problem:
         weights = jnp.array([3.0, -1.0, 2.0, -4.0, 1.0, -2.0, 5.0, -0.5])
         return Problem(lambda x: jnp.sum(weights * x) + x[1] * x[3] * 2, over=Binary(8))
     over = Real(8, -1.0, 1.0, start=0.5) if not needs.free else Real(8)
-    conditions = () if needs.unconstrained else at_least(lambda x: jnp.sum(x), 0.5, name="sum")
+    conditions = [] if needs.unconstrained else [at_least(lambda x: jnp.sum(x), 0.5, name="sum")]
     return Problem(lambda x: jnp.sum((x - target) ** 2 * jnp.arange(1.0, 9.0)), over=over, subject_to=conditions)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.optimize
 
 from descend.problem import Problem
+from descend.solvers.segments import pause
 from descend.solvers.solver import Needs, Progress, Solver
 
 
@@ -17,6 +18,7 @@ class BoundedState(NamedTuple):
 
     z: np.ndarray
     loss: np.ndarray
+    steps: np.ndarray  # since the last restart
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,22 +45,27 @@ class BoundedQuasiNewton(Solver):
 
     def init(self, problem: Problem, start: Any, key: jax.Array) -> BoundedState:
         z = np.asarray(problem.domain.ravel(start), np.float64) / problem.domain.scale
-        return BoundedState(z, np.asarray(np.inf))
+        return BoundedState(z, np.asarray(np.inf), np.zeros((), np.int64))
 
     def restart(self, problem: Problem, state: BoundedState) -> BoundedState:
         """The state after the parameters of the problem's merit changed."""
-        return state._replace(loss=np.asarray(np.inf))
+        return state._replace(loss=np.asarray(np.inf), steps=0 * state.steps)
 
     def step(self, problem: Problem, state: BoundedState) -> tuple[BoundedState, Progress]:
         domain, scale = problem.domain, problem.domain.scale
         program = problem.compiled("value and gradient", lambda: self._build(problem))
         inputs = problem.inputs
+        lowest, best = np.inf, state.z
 
         def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
+            nonlocal lowest, best
+            pause(lambda: domain.unravel(best * scale))
             loss, gradient = program(z, inputs)
+            if float(loss) < lowest:
+                lowest, best = float(loss), z.copy()
             return float(loss), np.asarray(gradient, np.float64)
 
-        lower, upper = (bound / scale for bound in domain.box)
+        lower, upper = (bound / scale for bound in domain.box or ())
         tolerance = self.tolerance or (1e-9 if jnp.result_type(float) == jnp.float64 else 1e-5)
         known = float(state.loss)
         result = scipy.optimize.minimize(
@@ -66,7 +73,7 @@ class BoundedQuasiNewton(Solver):
             np.clip(state.z, lower, upper),
             jac=True,
             method="L-BFGS-B",
-            bounds=scipy.optimize.Bounds(lower, upper),
+            bounds=scipy.optimize.Bounds(lower, upper),  # type: ignore[arg-type]
             options={
                 "maxcor": self.memory,
                 "maxiter": self.iterations,
@@ -77,10 +84,10 @@ class BoundedQuasiNewton(Solver):
         z = np.clip(result.x, lower, upper)
         stopped = result.nit < self.iterations
         norm = np.max(np.abs(z - np.clip(z - result.jac, lower, upper)), initial=0.0)
-        state = BoundedState(z, np.asarray(float(result.fun)))
+        state = BoundedState(z, np.asarray(float(result.fun)), state.steps + result.nit)
         x = domain.unravel(z * scale)
         message = str(result.message).lower()
-        stalled = norm > 10 * tolerance * max(1.0, abs(float(result.fun)))
+        stalled = not norm <= 10 * tolerance * max(1.0, abs(float(result.fun)))
         signals = {"gradient norm": float(norm)}
         return state, Progress(x, float(result.fun), 3 * result.nfev, stopped, message * stopped, stalled, signals)
 

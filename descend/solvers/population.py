@@ -6,8 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
+from descend import numerics
 from descend.problem import Problem
 from descend.solvers.solver import AskTell, Needs, Values
+
+CAUTION = 2.0  # deviations of the noise that a member pays for having been measured once
 
 
 class PopulationState(NamedTuple):
@@ -28,8 +31,9 @@ class Population(AskTell):
     """Tournament selection, crossover rounded to the domain, and random walks over `Domain.neighbors`.
 
     The best `size` of parents and children survive, duplicates removed. Under noise the parents are evaluated again in
-    every generation, on the same draw as the children, and keep their running means. When nothing has improved for
-    `patience` generations, the best parent stays and the others are drawn anew; after `restarts` of that it is done.
+    every generation, on the same draw as the children, which tells how lucky that draw was, and keep their running
+    means. When nothing has improved for `patience` generations, the best parent stays and the others are drawn anew;
+    after `restarts` of that it is done.
 
     Args:
         size: parents.
@@ -48,7 +52,7 @@ class Population(AskTell):
 
     def init(self, problem: Problem, start: Any, key: jax.Array) -> PopulationState:
         vectors = np.tile(np.asarray(problem.domain.ravel(start), np.float64), (self.size, 1))
-        seed = np.asarray(jax.random.key_data(key)[-1], np.int64)
+        seed = np.asarray(numerics.seed(key)[-1], np.int64)
         none, empty = np.zeros((), np.int64), np.full(self.size, np.inf)
         return PopulationState(vectors, empty, empty, np.zeros(self.size), seed, none, none, none)
 
@@ -68,27 +72,26 @@ class Population(AskTell):
         count = len(values.loss)
         vectors = np.stack([problem.domain.ravel(jax.tree.map(lambda a, i=i: a[i], points)) for i in range(count)])
         parents, loss, violation, seen = state.parents, state.loss, state.violation, state.seen
+        noise = 0.0
         if not seen.any():
             parents, loss, violation, seen = parents[:0], loss[:0], violation[:0], seen[:0]
         elif problem.random:
             again = slice(count - len(parents), None)
+            shift, noise = _luck(loss, values.loss[again], seen)
+            values = values._replace(loss=values.loss + shift)
             loss = _mean(loss, values.loss[again], seen)
             violation = _mean(violation, values.violation[again], seen)
             seen = seen + 1
-            vectors, values = (
-                vectors[: again.start],
-                Values(values.loss[: again.start], values.violation[: again.start]),
-            )
+            vectors = vectors[: again.start]
+            values = values._replace(loss=values.loss[: again.start], violation=values.violation[: again.start])
         everyone = np.concatenate([parents, vectors])
-        told = Values(np.concatenate([loss, values.loss]), np.concatenate([violation, values.violation]))
+        told = values._replace(
+            loss=np.concatenate([loss, values.loss]), violation=np.concatenate([violation, values.violation])
+        )
         times = np.concatenate([seen, np.ones(len(vectors))])
-        # Under noise a lucky child must not displace a parent that has been measured often: it pays for its ignorance.
-        spread = (
-            np.nanstd(told.loss[np.isfinite(told.loss)]) if problem.random and np.isfinite(told.loss).any() else 0.0
-        )
-        order = np.argsort(
-            Values(told.loss + spread / np.sqrt(np.maximum(times, 1)), told.violation).rank, kind="stable"
-        )
+        # A lucky child must not displace a parent that has been measured often: it pays for its ignorance.
+        charged = told._replace(loss=told.loss + CAUTION * noise / np.sqrt(np.maximum(times, 1)))
+        order = np.argsort(charged.rank, kind="stable")
         _, first = np.unique(everyone[order], axis=0, return_index=True)
         order = order[np.sort(first)][: self.size]
         order = np.concatenate([order, np.repeat(order[:1], self.size - len(order))])
@@ -106,6 +109,9 @@ class Population(AskTell):
 
     def done(self, problem: Problem, state: PopulationState) -> str:
         return "no better neighbor after every restart" if int(state.restarts) > self.restarts else ""
+
+    def favorite(self, problem: Problem, state: PopulationState) -> Any:
+        return problem.domain.round(problem.domain.unravel(state.parents[0]))
 
     def signals(self, problem: Problem, state: PopulationState) -> dict[str, float]:
         return {"distinct parents": float(len(np.unique(state.parents, axis=0)))}
@@ -162,6 +168,22 @@ class Population(AskTell):
 
 def _key(random: np.random.Generator) -> jax.Array:
     return jax.random.key(int(random.integers(2**31)))
+
+
+def _luck(old: np.ndarray, new: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
+    """What to add to values of the new draw to compare them with old means, and the deviation of what noise is left.
+
+    The parent that was measured most often is the reference: it keeps its mean, and all are compared with it on one
+    draw.
+    """
+    known = np.isfinite(old) & np.isfinite(new)
+    reference = int(np.argmax(np.where(known, seen, 0)))
+    if not known[reference] or seen[reference] == 0:
+        return 0.0, 0.0
+    shift = float(old[reference] - new[reference])
+    others = known & (seen > 0) & (np.arange(len(old)) != reference)
+    left = (new + shift - old)[others] ** 2 / (1 + 1 / seen[others])
+    return shift, float(np.sqrt(left.mean())) if left.size else 0.0
 
 
 def _mean(old: np.ndarray, new: np.ndarray, seen: np.ndarray) -> np.ndarray:

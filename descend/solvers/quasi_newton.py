@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from descend.problem import Problem
-from descend.solvers.segments import steps_per_segment, strong
+from descend.solvers.segments import grown, steps_per_segment, strong
 from descend.solvers.solver import Needs, Progress, Solver
 
 
@@ -22,6 +22,8 @@ class QuasiNewtonState(NamedTuple):
     gradient: jax.Array
     failures: jax.Array  # iterations in a row that did not lower the loss
     evaluations: jax.Array  # of value and gradient together
+    steps: jax.Array  # since the last restart
+    total: jax.Array
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,8 +31,8 @@ class QuasiNewton(Solver):
     """Limited-memory BFGS (`optax.lbfgs`).
 
     It is done when the scaled gradient g at z satisfies max|g| max(1, max|z|) <= `tolerance` max(1, |loss|), so that an
-    unbounded problem, whose loss and iterate grow together, does not look solved; or when the line
-    search fails three times in a row, once after forgetting the memory.
+    unbounded problem, whose loss and iterate grow together, does not look solved; or when the line search fails three
+    times in a row, once after forgetting the memory.
 
     Args:
         memory: how many pairs of steps and gradients are kept.
@@ -49,12 +51,16 @@ class QuasiNewton(Solver):
         z = jnp.asarray(problem.domain.ravel(start) / problem.domain.scale)
         zero = jnp.zeros((), jnp.int32)
         return strong(
-            QuasiNewtonState(z, self._optimizer.init(z), jnp.asarray(jnp.inf, z.dtype), jnp.zeros_like(z), zero, zero)
+            QuasiNewtonState(
+                z, self._optimizer.init(z), jnp.asarray(jnp.inf, z.dtype), jnp.zeros_like(z), zero, zero, zero, zero
+            )
         )
 
     def restart(self, problem: Problem, state: QuasiNewtonState) -> QuasiNewtonState:
         """The state after the parameters of the problem's merit changed: the memory is about another function."""
-        return self.init(problem, problem.domain.unravel(np.asarray(state.z, np.float64) * problem.domain.scale), None)
+        zero = jnp.zeros_like(state.steps)
+        fresh = self._optimizer.init(state.z)
+        return state._replace(optimizer=fresh, loss=jnp.full_like(state.loss, jnp.inf), failures=zero, steps=zero)
 
     def step(self, problem: Problem, state: QuasiNewtonState) -> tuple[QuasiNewtonState, Progress]:
         segment = problem.compiled(("quasi-newton", self), lambda: self._build(problem))
@@ -87,15 +93,19 @@ class QuasiNewton(Solver):
         def advance(state: QuasiNewtonState, inputs: Any) -> QuasiNewtonState:
             bound = problem.bind(inputs)
             loss_at = lambda z: bound.evaluate(domain.unravel(z * scale.astype(z.dtype))).loss  # noqa: E731
-            loss, gradient = optax.value_and_grad_from_state(loss_at)(state.z, state=state.optimizer)
-            updates, optimizer = self._optimizer.update(
+            found = optax.value_and_grad_from_state(loss_at)(state.z, state=state.optimizer)
+            loss, gradient = found[0], jnp.asarray(found[1])
+            taken: Any = self._optimizer.update(
                 gradient, state.optimizer, state.z, value=loss, grad=gradient, value_fn=loss_at
             )
-            z = optax.apply_updates(state.z, updates)
-            search = optax.tree.get(optimizer, "info")
-            new_loss, new_gradient = optax.tree.get(optimizer, "value"), optax.tree.get(optimizer, "grad")
+            updates, optimizer = taken
+            z = state.z + updates
+            search: Any = optax.tree.get(optimizer, "info")
+            new_loss, new_gradient = (jnp.asarray(optax.tree.get(optimizer, name)) for name in ("value", "grad"))
             lower = new_loss < loss
-            failures = jnp.where(lower, 0, state.failures + 1)
+            # A decrease within rounding is taken, but it is no progress.
+            progress = new_loss < loss - 4 * jnp.finfo(state.z.dtype).eps * jnp.abs(loss)
+            failures = jnp.where(progress, 0, state.failures + 1)
             # After a first failure the memory is dropped, so that the next direction is the plain gradient's.
             fresh = self._optimizer.init(state.z)
             optimizer = jax.tree.map(lambda new, old: jnp.where(failures == 1, new, old), fresh, optimizer)
@@ -106,12 +116,14 @@ class QuasiNewton(Solver):
                 gradient=jnp.where(lower, new_gradient, gradient),
                 failures=failures,
                 evaluations=(state.evaluations + search.num_linesearch_steps + jnp.isinf(state.loss)).astype(jnp.int32),
+                steps=state.steps + 1,
+                total=state.total + 1,
             )
 
-        steps = steps_per_segment(problem, 4)
+        full = steps_per_segment(problem, 4)
 
         def going(carry: tuple) -> jax.Array:
-            count, state = carry
+            count, steps, state = carry
             norm = jnp.max(jnp.abs(state.gradient), initial=0.0)
             reach = jnp.max(jnp.abs(state.z), initial=1.0)
             settled = norm * reach <= self._tolerance(norm.dtype) * jnp.maximum(1.0, jnp.abs(state.loss))
@@ -121,8 +133,8 @@ class QuasiNewton(Solver):
 
         def segment(state: QuasiNewtonState, inputs: Any) -> tuple[QuasiNewtonState, Any]:
             entered = state._replace(loss=jnp.where(state.failures >= 3, jnp.inf, state.loss))
-            body = lambda carry: (carry[0] + 1, advance(carry[1], inputs))  # noqa: E731
-            _, state = jax.lax.while_loop(going, body, (0, entered))
-            return state, domain.unravel(state.z * scale.astype(state.z.dtype))
+            body = lambda carry: (carry[0] + 1, carry[1], advance(carry[2], inputs))  # noqa: E731
+            *_, state = jax.lax.while_loop(going, body, (0, grown(state.total, full), entered))
+            return strong(state), domain.unravel(state.z * scale.astype(state.z.dtype))
 
         return jax.jit(segment)

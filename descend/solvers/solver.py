@@ -11,7 +11,7 @@ import numpy as np
 
 from descend.problem import Problem
 
-FEASIBLE = 1e-6  # the scaled violation up to which solvers treat a point as feasible
+FEASIBLE = 1e-6  # the scaled violation up to which a point is feasible, unless the engine says otherwise
 
 
 class Progress(NamedTuple):
@@ -42,17 +42,24 @@ class Values(NamedTuple):
     Attributes:
         loss: shape (m,).
         violation: largest scaled constraint violation, shape (m,).
+        tolerance: up to which a point is feasible.
     """
 
     loss: np.ndarray
     violation: np.ndarray
+    tolerance: float = FEASIBLE
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Which evaluations failed, shape (m,)."""
+        return np.isnan(self.loss) | np.isnan(self.violation)
 
     @property
     def rank(self) -> np.ndarray:
         """0 for the best: feasible points by loss, then infeasible ones by violation, failed ones last."""
         loss = np.where(np.isnan(self.loss), np.inf, self.loss)
-        violation = np.where(np.isnan(self.loss) | np.isnan(self.violation), np.inf, np.maximum(self.violation, 0.0))
-        feasible = violation <= FEASIBLE
+        violation = np.where(self.failed, np.inf, np.maximum(self.violation, 0.0))
+        feasible = violation <= self.tolerance
         order = np.lexsort((np.where(feasible, loss, 0.0), np.where(feasible, 0.0, violation)))
         rank = np.empty(len(order), int)
         rank[order] = np.arange(len(order))
@@ -64,7 +71,8 @@ class Needs(NamedTuple):
 
     Attributes:
         gradient: it differentiates, so the problem must be traceable or routed.
-        true_gradient: it trusts value and gradient together (line searches): a route must give the value's own derivative.
+        true_gradient: it trusts value and gradient together (line searches): a route must give the value's own
+            derivative.
         continuous: it works in the relaxed domain and needs every variable to have a convex one.
         deterministic: it is misled by noise.
         box: it needs a domain that is a box.
@@ -105,6 +113,9 @@ class Solver(Settings, abc.ABC):
 
     A subclass is a frozen dataclass of settings. A state is a pytree of arrays whose structure depends only on the
     problem and the settings, so that the engine can store and restore it; everything random comes from the key in it.
+
+    A solver that serves inside an `AugmentedLagrangian` also has `restart(problem, state)`, the state after the
+    parameters of the problem's merit changed, and a state with `steps`, the number of its steps since then.
     """
 
     NEEDS: ClassVar[Needs]
@@ -140,6 +151,10 @@ class AskTell(Settings, abc.ABC):
     def done(self, problem: Problem, state: Any) -> str:
         """Why the solver has nothing more to ask, or "" while it has."""
         return ""
+
+    def favorite(self, problem: Problem, state: Any) -> Any:
+        """The member that the solver thinks best, asked for under noise after `tell`. None: the best of those told."""
+        return None
 
     def signals(self, problem: Problem, state: Any) -> dict[str, float]:
         """Numbers worth plotting."""

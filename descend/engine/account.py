@@ -1,0 +1,37 @@
+"""How a solution came about, for whoever wants to run it again."""
+
+import linecache
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from descend.findings import Findings
+from descend.report.versions import version
+from descend.solution import Budget
+
+PACKAGES = ("descend", "jax", "jaxlib", "numpy", "optax")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide what a run computes, by name."""
+    return {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}}
+
+
+def settings(key: Any, budget: Budget) -> dict[str, Any]:
+    """What `Solution.settings` holds."""
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    said = jax.random.key_data(key).tolist() if typed else key.tolist() if hasattr(key, "tolist") else key
+    limits = {name: limit for name, limit in vars(budget).items() if limit is not None}
+    return {"key": said, "precision": str(jnp.result_type(float)), "budget": limits, **versions()}
+
+
+def source(findings: Findings) -> dict[str, dict[int, str]]:
+    """The user's lines that findings point at: file -> line number -> text."""
+    lines: dict[str, dict[int, str]] = {}
+    for finding in findings:
+        if "file" in finding.where:
+            file, line = finding.where["file"], finding.where["line"]
+            lines.setdefault(file, {})[line] = linecache.getline(file, line).rstrip()
+    return lines

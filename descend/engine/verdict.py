@@ -1,0 +1,144 @@
+"""The status of an answer, with its evidence: never on the solver's word alone."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from descend.engine.run import Run
+from descend.engine.unbounded import distance, to_infinity, to_point, traceable
+from descend.inspection import least_violation
+from descend.solution import Certificate, Solution, Status
+from descend.solvers import Enumeration
+
+
+class Verdict:
+    """What a run and its scored, checked point amount to.
+
+    Args:
+        run: that ended.
+        solution: everything but the status; `give` may replace its point by one that violates less.
+        until: `time.monotonic()` after which nothing long is begun.
+    """
+
+    def __init__(self, run: Run, solution: Solution, until: float):
+        assert run.ending is not None
+        self.run, self.solution, self.until, self.ending = run, solution, until, run.ending
+        problem = run.plan.problem
+        self.problem = problem
+        self.traceable = traceable(problem)
+        self.listed = isinstance(run.stage.solver, Enumeration) and bool(run.position.ended)
+
+    def give(self) -> None:
+        """Fill in the status."""
+        solution = self.solution
+        if solution.x is None:
+            solution.status = self._without_point()
+        elif not self.ending.interrupted and self._unbounded():
+            solution.status = Status.UNBOUNDED
+            self._evidence("local", "the loss falls without end along the ray")
+        elif solution.violation > solution.certificate.tolerance:
+            solution.status = self._violating()
+        else:
+            solution.status = self._feasible()
+
+    def _without_point(self) -> Status:
+        evaluator, solution = self.run.evaluator, self.solution
+        if self.ending.interrupted:
+            return Status.INTERRUPTED
+        if evaluator.units == 0 and not solution.error:
+            return Status.BUDGET
+        solution.message = f"every evaluation {'raised' if solution.error else 'gave a value that is not finite'}"
+        return Status.FAILED
+
+    def _feasible(self) -> Status:
+        run, solution = self.run, self.solution
+        if self.listed and self.problem.judge is None:
+            if not run.evaluator.failures:
+                self._evidence("proved", "every member was evaluated", gap=0.0)
+                return Status.OPTIMAL
+            solution.message += f"; {run.evaluator.failures} members could not be evaluated"
+        if solution.certificate.evidence == "proved":
+            return Status.OPTIMAL
+        if solution.certificate.evidence == "local":
+            return Status.LOCAL
+        return self._unproved()
+
+    def _unproved(self) -> Status:
+        """The status where no evidence is to be had."""
+        if self.ending.interrupted:
+            return Status.INTERRUPTED
+        if self.ending.exhausted:
+            return Status.BUDGET
+        if self.run.position.broken and not self.run.position.segments:
+            self.solution.message, self.solution.error = "no solver could work on it", self.run.position.broken
+            return Status.FAILED
+        return Status.CONVERGED
+
+    def _violating(self) -> Status:
+        """Infeasible only where that is shown: every member was seen, or the violation is as low as it gets nearby."""
+        run, solution = self.run, self.solution
+        if self.listed and not run.evaluator.failures:
+            solution.conflicts = [c.name for c in self.problem.subject_to]
+            solution.message = "every member was evaluated and none is feasible"
+            self._evidence("proved", solution.message)
+            return Status.INFEASIBLE
+        if self.traceable and not self.ending.interrupted and self._time_left():
+            status = self._least_violating()
+            if status is not None:
+                return status
+        status = self._unproved()
+        if status is Status.CONVERGED:
+            solution.message += "; no feasible point was found, but it is not shown that there is none"
+        return status
+
+    def _least_violating(self) -> Status | None:
+        """Take the point that violates least, if that is less than the answer does; the status that it shows."""
+        run, solution = self.run, self.solution
+        try:
+            x, conflicts, stationary = least_violation(self.problem, solution.x, run.key)
+        except Exception as error:  # whatever a derivative of user code raises
+            solution.message += f"; the search for a feasible point failed: {error}"
+            return None
+        loss, violation = run.evaluator.one(x, run.key)
+        if violation < solution.violation and np.isfinite(loss):
+            self._replace(x, loss, violation)
+        if solution.violation <= solution.certificate.tolerance:
+            solution.message += "; the feasible point nearest to it is given"
+            return self._unproved()
+        if not stationary:
+            return None
+        solution.conflicts = conflicts
+        solution.message = f"no nearby point satisfies {' and '.join(conflicts)}"
+        self._evidence("local", "the violation cannot be lowered nearby")
+        return Status.INFEASIBLE
+
+    def _replace(self, x: Any, loss: float, violation: float) -> None:
+        solution, row = self.solution, self.solution.rows[0]
+        solution.x, solution.value, solution.violation = x, self.problem.sign * loss, violation
+        row.value, row.violation = solution.value, violation
+        tolerance = solution.certificate.tolerance
+        solution.certificate = Certificate(violation, tolerance=tolerance, note="found by lowering the violation alone")
+
+    def _unbounded(self) -> bool:
+        """Whether the objective falls without end along a ray, to infinity or towards a point; the ray is recorded."""
+        run, solution = self.run, self.solution
+        suspicious = distance(self.problem, solution.x, run.finds.best.loss) >= 1 or run.evaluator.fallen is not None
+        if self.traceable and suspicious:
+            solution.ray = to_infinity(self.problem, solution.x)
+        if solution.ray is not None:
+            solution.message = "the objective improves without end along the ray"
+            return True
+        solution.ray = to_point(run.evaluator, solution.x, run.key)
+        if solution.ray is not None:
+            solution.message = "the objective improves without end towards the end of the ray"
+        return solution.ray is not None
+
+    def _time_left(self) -> bool:
+        return time.monotonic() + self.run.pace.certificate(self.problem) <= self.until
+
+    def _evidence(self, evidence: str, note: str, **changes: Any) -> None:
+        self.solution.certificate = dataclasses.replace(
+            self.solution.certificate, evidence=evidence, note=note, **changes
+        )
