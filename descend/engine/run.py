@@ -30,7 +30,7 @@ STALLED = 150  # segments without a better point, and half of the stage's evalua
 GONE = 1e8  # times as far as is suspicious, where more of the same would not help
 HOPELESS = 100  # evaluations, all of them failed, after which a run ends
 NUDGES = 3  # new beginnings near a saddle
-RETRIES = 20  # random points that are tried in place of a start that cannot be evaluated
+RETRIES = 100  # random points that are tried in place of a start that cannot be evaluated
 
 
 class Run:
