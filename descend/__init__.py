@@ -17,7 +17,7 @@ _NAMES = {
 }  # fmt: skip
 _ROOMS = ("constraints", "datasets", "domains", "findings", "gallery", "laws", "relax", "routes", "solution", "solvers")
 
-__all__ = [*_NAMES, *_ROOMS]
+__all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (the names come from the tables above)
 
 
 def __getattr__(name: str) -> Any:
