@@ -25,8 +25,8 @@ CLAIM = (
 )
 SEEDS = 5
 N = 50
-BUDGET = 5_000  # for descend, which ends with the segment of work that spends it, up to a quarter more:
-OTHERS = 6_250  # so the others get that much
+BUDGET = 8_000  # for descend, which ends with the segment of work that spends it, up to a third more:
+OTHERS = 10_500  # so the others get that much
 PENALTY = 10  # the best of 10, 100, 1000 and 10000 for the constrained problem
 WRONG = ("flat", "stochastic", "constrained", "black box")  # where the derivative is zero, biased or missing
 TIE = 0.02  # relative difference of median losses that counts as a tie
