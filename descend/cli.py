@@ -86,9 +86,9 @@ def inspect(
     if as_json:
         _print_json(found["body"])
         return
-    from descend.report.record import restore_findings, restore_source
-    from descend.report.sarif import sarif
-    from descend.report.terminal import show_findings
+    from descend.reporting.record import restore_findings, restore_source
+    from descend.reporting.sarif import sarif
+    from descend.reporting.terminal import show_findings
 
     findings = restore_findings(found["body"])
     if as_sarif:
@@ -127,11 +127,11 @@ def solve(
         task = {"command": "solve", "file": source[0], "name": source[1], "checkpoint": checkpoint, **settings}
         solution, interrupted = running.solve(task, seconds, folder)
     if as_json:
-        from descend.report.record import record
+        from descend.reporting.record import record
 
         _print_json(record(solution))
     else:
-        from descend.report.terminal import show
+        from descend.reporting.terminal import show
 
         show(solution)
     if interrupted or solution.status == "interrupted":
@@ -253,7 +253,7 @@ def _stop(text: str, status: int, as_json: bool) -> NoReturn:
 
 
 def _print_json(body: Any) -> None:
-    from descend.report.record import dumps
+    from descend.reporting.record import dumps
 
     click.echo(dumps(body))
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from descend.launch import Ending, How
-from descend.report.files import read_arrays
-from descend.report.progress import Progress
-from descend.report.record import restore_findings, restore_source
+from descend.reporting.files import read_arrays
+from descend.reporting.progress import Progress
+from descend.reporting.record import restore_findings, restore_source
 from descend.solution import Certificate, Event, Solution, Status, Trace
 from descend.solution import tree as trees
 

@@ -177,7 +177,7 @@ def _callable_without_arguments(function: Callable[..., Any]) -> bool:
 
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
-    from descend.report.files import read_arrays
+    from descend.reporting.files import read_arrays
 
     try:
         arrays = read_arrays(path)

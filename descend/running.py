@@ -10,9 +10,9 @@ from typing import Any
 
 from descend import launch, report
 from descend.heard import Heard
-from descend.report.files import write_text
-from descend.report.progress import Progress
-from descend.report.record import write
+from descend.reporting.files import write_text
+from descend.reporting.progress import Progress
+from descend.reporting.record import write
 from descend.solution import Solution
 
 LEAD = 0.3  # seconds before the limit at which a run that goes on is ended: that may take longer, and so does writing
@@ -54,7 +54,7 @@ def solve(task: dict[str, Any], seconds: float, folder: Path | None) -> tuple[So
     started = time.monotonic()
     margin = min(3.0, 0.7 + 0.1 * seconds)  # for the certificate and for handing over
     if folder is not None:
-        threading.Thread(target=importlib.import_module, args=("descend.report.plots",)).start()
+        threading.Thread(target=importlib.import_module, args=("descend.reporting.plots",)).start()
     with launch.scratch() as scratch, Progress(seconds) as progress:
         heard = Heard(progress)
         typed = shlex.join(["descend", *sys.argv[1:]])

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from descend.findings import Findings
-from descend.report import files
-from descend.report.record import findings_record, write
-from descend.report.versions import version
+from descend.reporting import files
+from descend.reporting.record import findings_record, write
+from descend.reporting.versions import version
 from descend.solution import Budget, Event, Solution
 from descend.solution import tree as trees
 

@@ -12,7 +12,7 @@ import descend
 PACKAGE = pathlib.Path(descend.__file__).parent
 HOUSE = (
     "numerics domains constraints calls problem findings program relax implicit routes optimizers solution solvers "
-    "inspection report engine layers auto laws datasets gallery loading check worker launch heard running cli"
+    "inspection reporting engine layers auto laws datasets gallery loading check worker launch heard running cli"
 ).split()
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -61,7 +61,7 @@ def test_files_are_short():
 
 
 def test_the_package_and_its_records_do_not_import_jax():
-    code = "import descend, descend.solution, descend.report, descend.cli, sys; sys.exit('jax' in sys.modules)"
+    code = "import descend, descend.solution, descend.reporting, descend.cli, sys; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,7 +13,7 @@ from descend.check.check import verify
 from descend.check.values import Values
 from descend.inspection.certificate import certify
 from descend.inspection.feasibility import least_violation, ray
-from descend.report.record import dumps, record, write
+from descend.reporting.record import dumps, record, write
 from descend.solution import Certificate, Solution, Status
 
 SOURCE = """

@@ -14,8 +14,8 @@ from commandline import HERE, PROBLEMS, descend_
 from descend import running, worker
 from descend.heard import Heard
 from descend.launch import Ending, How
-from descend.report import load
-from descend.report.progress import Progress
+from descend.reporting import load
+from descend.reporting.progress import Progress
 from descend.solution import Event
 
 

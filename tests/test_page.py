@@ -10,10 +10,10 @@ from answers import solution
 
 import descend
 from descend.findings import Finding, Findings
-from descend.report.page import page
-from descend.report.plots import plots
-from descend.report.progress import Progress
-from descend.report.sarif import sarif
+from descend.reporting.page import page
+from descend.reporting.plots import plots
+from descend.reporting.progress import Progress
+from descend.reporting.sarif import sarif
 from descend.solution import Event, Slice, Solution, Status, Trace
 
 

@@ -14,9 +14,9 @@ import pytest
 from answers import solution
 
 from descend.findings import Finding, Findings
-from descend.report import files, load, save
-from descend.report.record import dumps, record, write
-from descend.report.terminal import show, show_findings
+from descend.reporting import files, load, save
+from descend.reporting.record import dumps, record, write
+from descend.reporting.terminal import show, show_findings
 from descend.solution import Certificate, Row, Solution, Status, Trace, sections, text, tree
 
 
@@ -210,5 +210,6 @@ def test_the_terminal_shows_the_same_content():
 
 
 def test_reports_do_not_import_jax():
-    code = "import sys, descend.report.page, descend.report.terminal, descend.solution; assert 'jax' not in sys.modules"
+    rooms = "descend.reporting.page, descend.reporting.terminal, descend.solution"
+    code = f"import sys, {rooms}; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,7 +18,7 @@ from descend import loading
 from descend.check import conditions
 from descend.check.values import Values
 from descend.problem import Problem
-from descend.report.record import load, record
+from descend.reporting.record import load, record
 from descend.solution import Solution, Status
 from descend.solution import tree as trees
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from descend.findings import Findings
-from descend.report.versions import version
+from descend.reporting.versions import version
 from descend.solution import Budget
 
 PACKAGES = ("descend", "jax", "jaxlib", "numpy", "optax")

@@ -14,7 +14,7 @@ import numpy as np
 from descend.engine import checkpoint
 from descend.engine.incumbent import Incumbent
 from descend.engine.plans import Plan
-from descend.report.versions import version
+from descend.reporting.versions import version
 from descend.solution import Trace
 
 COLUMNS = ("evaluations", "seconds", "value", "violation", "current", "stage")  # of a trace

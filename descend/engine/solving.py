@@ -20,7 +20,7 @@ from descend.engine.run import Run
 from descend.engine.start import as_start
 from descend.engine.workers import start_workers
 from descend.problem import Problem
-from descend.report.progress import Progress
+from descend.reporting.progress import Progress
 from descend.solution import Budget, Event, Solution
 from descend.solvers import AskTell, Solver
 

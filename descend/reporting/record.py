@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from descend.findings import Finding, Findings, Trust
-from descend.report import files
+from descend.reporting import files
 from descend.solution import Certificate, Row, Slice, Solution, Status, Trace
 from descend.solution import tree as trees
 

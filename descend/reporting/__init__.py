@@ -1,11 +1,9 @@
 """Report: a solution for people (terminal, one self-contained HTML page) and for programs (JSON, npz)."""
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from descend.report.record import load
+from descend.reporting.record import load
 from descend.solution import Solution
 
 __all__ = ["load", "report", "save"]
@@ -22,7 +20,7 @@ def report(solution: Solution, path: str | Path, problem: Any = None) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    from descend.report import files, page
+    from descend.reporting import files, page
 
     if problem is not None and solution.x is not None and not solution.slices:
         from descend.inspection.landscape import slices
@@ -37,17 +35,7 @@ def save(solution: Solution, folder: str | Path) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    from descend.report.record import write
+    from descend.reporting.record import write
 
     write(solution, folder)
     report(solution, Path(folder) / "report.html")
-
-
-class _Callable(ModuleType):
-    """This room and its main verb share a name, and importing a submodule binds `descend.report` to the room."""
-
-    def __call__(self, solution: Solution, path: str | Path, problem: Any = None) -> None:
-        report(solution, path, problem)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -4,8 +4,8 @@ import importlib.resources
 from html import escape
 
 from descend.findings import Finding
-from descend.report.plots import Plot, plots
-from descend.report.versions import version
+from descend.reporting.plots import Plot, plots
+from descend.reporting.versions import version
 from descend.solution import Solution, sections
 from descend.solution.summary import facts, said
 
@@ -19,7 +19,7 @@ def page(solution: Solution) -> str:
         for title, inner in blocks
     )
     title = solution.problem.splitlines()[0] if solution.problem else "a problem"
-    style = importlib.resources.files("descend.report").joinpath("style.css").read_text()
+    style = importlib.resources.files("descend.reporting").joinpath("style.css").read_text()
     return f"""<!doctype html>
 <html lang="en">
 <head>

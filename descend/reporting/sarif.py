@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from descend.findings import Finding, Findings
-from descend.report.versions import version
+from descend.reporting.versions import version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 REMARKS = ("smooth", "discrete", "stochastic", "constrained", "unread")  # say what is so, not that something is wrong
