@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from descend import launch, report
+from descend import launch, reporting
 from descend.heard import Heard
 from descend.reporting.files import write_text
 from descend.reporting.progress import Progress
@@ -61,7 +61,7 @@ def solve(task: dict[str, Any], seconds: float, folder: Path | None) -> tuple[So
         task = task | {"scratch": str(scratch), "until": time.time() + seconds - margin, "typed": typed}
         ending = launch.watch(task, started + max(seconds - LEAD, 0.5 * seconds), heard, progress.tick)
         if ending.how is launch.How.FINISHED:
-            solution = report.load(scratch)
+            solution = reporting.load(scratch)
         else:
             solution = heard.solution(ending, time.monotonic() - started)
     if folder is not None:
