@@ -66,7 +66,7 @@ def solve(task: dict[str, Any], seconds: float, folder: Path | None) -> tuple[So
             solution = heard.solution(ending, time.monotonic() - started)
     if folder is not None:
         write(solution, folder)
-        report.report(solution, folder / "report.html")
+        reporting.report(solution, folder / "report.html")
     return solution, ending.asked
 
 
