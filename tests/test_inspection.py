@@ -6,26 +6,25 @@ import numpy as np
 import pytest
 
 import descend
-import tests.labeled_more  # noqa: F401
 from descend.program import compat
 from descend.program.candidates import Role, candidates
 from descend.program.walk import walk
-from tests.labeled import CASES, LINES, Case
+from tests.corpus import CASES, Case
+from tests.corpus.label import said
 
 
 def compare(cases: list[Case], thorough: bool, key: int = 1) -> dict[str, float]:
     counts = dict.fromkeys([f"{w} {k}" for w in ("words", "lines") for k in ("right", "said", "true")], 0)
     for case in cases:
         found = case.found(thorough, key)
-        said, true = found.words, case.expected(thorough)
-        places = {(f.what, f.where["line"]) for f in found if f.what in LINES and "line" in f.where}
-        for what, got, right in (("words", said, true), ("lines", places, case.lines)):
+        words, true, places = found.words, case.expected(thorough), said(found)
+        for what, got, right in (("words", words, true), ("lines", places, case.lines)):
             counts[f"{what} right"] += len(got & right)
             counts[f"{what} said"] += len(got)
             counts[f"{what} true"] += len(right)
-        if said != true or places != case.lines:
+        if words != true or places != case.lines:
             lines = f"lines said {sorted(places)}, true {sorted(case.lines)}"
-            print(f"{case.function.__name__}: said {sorted(said)}, true {sorted(true)}; {lines}")
+            print(f"{case.name}: said {sorted(words)}, true {sorted(true)}; {lines}")
     rates = {
         f"{kind} of {what}": counts[f"{what} right"] / counts[f"{what} {per}"]
         for what in ("words", "lines")
@@ -56,7 +55,7 @@ def test_other_lines_read_the_same(key):
 
 
 def by_name(name: str) -> Case:
-    return next(case for case in CASES if case.function.__name__ == name)
+    return next(case for case in CASES if case.name == name)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +203,7 @@ def test_wrong_calls_are_refused():
 
 def test_findings_print_as_lines_of_source():
     text = str(by_name("floors").found(False))
-    assert "labeled.py:" in text and "flat -> descend.routes.smooth(sigma=" in text
+    assert "flat.py:" in text and "flat -> descend.routes.smooth(sigma=" in text
 
 
 def test_walking_gives_every_equation_a_line_of_this_file():
