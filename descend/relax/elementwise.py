@@ -142,8 +142,8 @@ def _maximum(x: Any, y: Any, temperature: Any, family: Family) -> Any:
 def maximum(x: Any, y: Any, *, temperature: Any, family: Family = logistic) -> Any:
     """The larger of two: y + ramp(x - y), with a rounded corner; never below the hard one, convex.
 
-    Gap: ramp(-|x - y|) in temperatures, at worst ramp(0) (log 2 for logistic). A family whose ramp has no limit (Cauchy)
-    gives the mean by the weights of the comparison instead: never above the hard one, not monotone.
+    Gap: ramp(-|x - y|) in temperatures, at worst ramp(0) (log 2 for logistic). A family whose ramp has no limit
+    (Cauchy) gives the mean by the weights of the comparison instead: never above the hard one, not monotone.
     """
     return _maximum(x, y, temperature, family)
 

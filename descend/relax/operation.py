@@ -109,8 +109,17 @@ def rows(function: Callable[[Any], Any], x: Any, axis: int) -> Any:
 
 
 def check_temperature(temperature: Any, name: str) -> None:
-    """Raises ValueError unless a temperature is a positive finite scalar (not checked if traced)."""
+    """Raises ValueError unless a temperature is a positive finite scalar (not checked if traced).
+
+    TypeError for what is no number.
+    """
+    if isinstance(temperature, Tracer) and np.ndim(temperature) == 0:
+        return
+    try:
+        good = np.ndim(temperature) == 0 and 0 < float(temperature) < np.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"the temperature of {name} must be a positive number, got {temperature!r}") from None
     if np.ndim(temperature) != 0:
         raise ValueError(f"the temperature of {name} must be a scalar, got shape {np.shape(temperature)}")
-    if not isinstance(temperature, Tracer) and not 0 < float(temperature) < np.inf:
+    if not good:
         raise ValueError(f"the temperature of {name} must be positive and finite, got {temperature}")

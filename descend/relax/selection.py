@@ -1,4 +1,4 @@
-"""Choosing among n values: argmax, max, their mirror images, the k largest, and the entry of a table at a computed index.
+"""Choosing among n values: argmax, max and their mirror images, the k largest, the entry of a table at an index.
 
 Weights replace the choice: a value that lies d below the one wanted weighs cdf(-d) / cdf(d) against 1, in units of the
 temperature. For the logistic family that is the softmax; for two values it is the family's comparison; a family of

@@ -60,7 +60,9 @@ def soften(
     if not callable(f):
         raise TypeError(f"soften takes a function, got {f!r}")
     if family is not None and not hasattr(family, "cdf"):
-        raise TypeError(f"family must be one of descend.relax.logistic, gaussian, cauchy, polynomial, box, got {family!r}")
+        raise TypeError(
+            f"family must be one of descend.relax.logistic, gaussian, cauchy, polynomial, box, got {family!r}"
+        )
     if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0):
         raise ValueError(f"max_steps must be an int, not negative, got {max_steps!r}")
     if "temperature" in _names(f):
@@ -121,7 +123,9 @@ class Softened:
             closed, shapes = jax.make_jaxpr(call, return_shape=True)(*arrays)
         except TRACING_ERRORS as error:
             why = why_untraceable(error)
-            cure = "write branches with jnp.where or jax.lax.cond, or use descend.routes.smooth, which needs values only"
+            cure = (
+                "write branches with jnp.where or jax.lax.cond, or use descend.routes.smooth, which needs values only"
+            )
             raise TypeError(f"soften cannot read {name_of(self.hard)}: {why}; {cure}") from error
         program = compat.drop_unused(compat.opened(closed))
         softened = self._softened(args, kwargs)
@@ -146,7 +150,7 @@ class Softened:
         return [m for each in marks for m in each] + [False] * len(jax.tree.leaves(kwargs))
 
     def gap(self, *args: Any, temperature: Any = None, **kwargs: Any) -> Any:
-        """How far the softened value is from the hard one here, |g - f|, as a tree of floats; `temperature` as in a call.
+        """How far the softened value is from the hard one here, |g - f|, as a tree of floats. Called as g is.
 
         Along an annealing: `jax.vmap(lambda t: g.gap(x, temperature=t))(temperatures)`.
         """

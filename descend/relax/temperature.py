@@ -45,7 +45,9 @@ class Gap:
         gaps = np.asarray(jax.jit(lambda ts: jax.lax.map(worst, ts))(jnp.asarray(GRID)))
         close = np.logical_and.accumulate(gaps <= self.size)
         if not close.any():
-            raise ValueError(f"no temperature brings {softened.hard.__name__} within {self.size} of its hard value there")
+            raise ValueError(
+                f"no temperature brings {softened.hard.__name__} within {self.size} of its hard value there"
+            )
         return float(GRID[np.flatnonzero(close)[-1]])
 
 

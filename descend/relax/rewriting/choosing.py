@@ -11,7 +11,20 @@ from descend.relax import order as ordering
 from descend.relax.rewriting.indexing import wrapped
 from descend.relax.rewriting.rules import Setting, rule
 from descend.relax.rewriting.values import (
-    SUPPORT, Grain, Soft, Spread, blend, certain, common, floating, grain, is_soft, least_grain, number, shape, soft,
+    SUPPORT,
+    Grain,
+    Soft,
+    Spread,
+    blend,
+    certain,
+    common,
+    floating,
+    grain,
+    is_soft,
+    least_grain,
+    number,
+    shape,
+    soft,
 )  # fmt: skip
 
 

@@ -6,10 +6,22 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from descend.program import compat
 from descend.relax import elementwise, rounding
 from descend.relax.families import logistic
 from descend.relax.rewriting.rules import Setting, rule
-from descend.relax.rewriting.values import Grain, Soft, Spread, common, floating, grain, is_soft, least_grain, shape, soft
+from descend.relax.rewriting.values import (
+    Grain,
+    Soft,
+    Spread,
+    common,
+    floating,
+    grain,
+    is_soft,
+    least_grain,
+    shape,
+    soft,
+)
 
 
 def _pair(*values: Any) -> list[Any]:
@@ -128,10 +140,35 @@ def _sign(setting: Setting, eqn: Any, x: Any) -> Any:
     return _whole(elementwise.sign(soft(x).value, **setting.how), soft(x).dtype)
 
 
+def _not_negative(setting: Setting, variable: Any) -> bool:
+    """Whether it is made, in this program, by what gives no negative numbers: its absolute value is no kink."""
+    eqn = None if compat.is_literal(variable) else setting.definitions.get(variable)
+    if eqn is None:
+        return False
+    name = eqn.primitive.name
+    if name in ("exp", "exp2", "square", "abs", "logistic", "sqrt", "cosh"):
+        return True
+    if name == "integer_pow":
+        return eqn.params["y"] % 2 == 0
+    through = (
+        "reduce_sum",
+        "reduce_max",
+        "add",
+        "mul",
+        "div",
+        "max",
+        "broadcast_in_dim",
+        "reshape",
+        "squeeze",
+        "slice",
+    )
+    return name in through and all(_not_negative(setting, v) for v in eqn.invars)
+
+
 @rule("abs")
 def _abs(setting: Setting, eqn: Any, x: Any) -> Any:
     x = soft(x)
-    if x.grain is Grain.BIT:
+    if x.grain is Grain.BIT or _not_negative(setting, eqn.invars[0]):
         return x
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return Soft(jnp.abs(x.value), eqn.outvars[0].aval.dtype, Grain.REAL)

@@ -10,7 +10,15 @@ from descend.program import compat
 from descend.relax.rewriting.choosing import chances, mixture
 from descend.relax.rewriting.rules import Setting, rule
 from descend.relax.rewriting.values import (
-    Grain, Soft, Spread, common, floating, is_soft, least_grain, shape, soft,
+    Grain,
+    Soft,
+    Spread,
+    common,
+    floating,
+    is_soft,
+    least_grain,
+    shape,
+    soft,
 )  # fmt: skip
 
 CONTROL = frozenset({"cond", "while", "scan"})
@@ -38,7 +46,9 @@ def _switch(setting: Setting, branches: Sequence[Any], which: Any, operands: Seq
     sides = [lambda *values, branch=branch: setting.run(setting, branch, values) for branch in branches]
     shapes = [jax.eval_shape(side, *operands) for side in sides]
     like = [_joined(cases) for cases in zip(*shapes, strict=True)]
-    alike = [lambda *values, side=side: [_become(v, t) for v, t in zip(side(*values), like, strict=True)] for side in sides]
+    alike = [
+        lambda *values, side=side: [_become(v, t) for v, t in zip(side(*values), like, strict=True)] for side in sides
+    ]
     return jax.lax.switch(which, alike, *operands)
 
 

@@ -12,7 +12,19 @@ import numpy as np
 from descend.relax import selection
 from descend.relax.rewriting.rules import Setting, rule
 from descend.relax.rewriting.values import (
-    SUPPORT, Grain, Soft, Spread, blend, common, floating, grain, is_soft, least_grain, number, shape, soft,
+    SUPPORT,
+    Grain,
+    Soft,
+    Spread,
+    blend,
+    common,
+    floating,
+    grain,
+    is_soft,
+    least_grain,
+    number,
+    shape,
+    soft,
 )  # fmt: skip
 
 _AT_ONCE = 1 << 22  # numbers held for all places together; beyond, places are gone through one by one

@@ -49,7 +49,7 @@ def equation(setting: Setting, eqn: Any, ins: list[Any], stopped: bool) -> list[
         ins = [column_values(v) if isinstance(v, Columns) else v for v in ins]
     if not any(is_soft(v) or isinstance(v, Columns) for v in ins):
         return compat.bind(eqn, ins)
-    whole = [is_soft(v) and jax.numpy.issubdtype(soft(v).dtype, jax.numpy.inexact) or not is_soft(v) for v in ins]
+    whole = [(is_soft(v) and jax.numpy.issubdtype(soft(v).dtype, jax.numpy.inexact)) or not is_soft(v) for v in ins]
     if all(whole) and (stopped or name == "stop_gradient"):
         return compat.bind(eqn, [jax.lax.stop_gradient(number(v)) for v in ins])
     if name in tables.GUARDS or (name in ("ne", "eq") and eqn.invars[0] is eqn.invars[1]):
@@ -86,7 +86,10 @@ def called(setting: Setting, eqn: Any, program: compat.Program, ins: list[Any]) 
     if name.startswith("custom_"):
         real = all(not is_soft(v) or jax.numpy.issubdtype(soft(v).dtype, jax.numpy.inexact) for v in ins)
         if real and not (ours and _function(eqn) in named.OPEN):
-            return [passing.as_real(v, out) for v, out in zip(eqn.outvars, compat.bind(eqn, list(map(number, ins))), strict=True)]
+            return [
+                passing.as_real(v, out)
+                for v, out in zip(eqn.outvars, compat.bind(eqn, list(map(number, ins))), strict=True)
+            ]
     if name in ("checkpoint", "remat2", "remat"):
         again = jax.checkpoint(
             lambda *values: setting.run(setting, program, values),

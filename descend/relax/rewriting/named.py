@@ -11,7 +11,7 @@ from descend.relax.rewriting.rules import NAMED, Setting, rule
 from descend.relax.rewriting.values import Grain, Soft, Spread, common, floating, grain, is_soft, number, shape
 
 OPEN = frozenset({"relu"})
-"""Functions of JAX with a rule of their own that are looked into. All others are smooth, or as smooth as they can be."""
+"""Functions of JAX with a derivative rule of their own that are looked into. The others are smooth as they are."""
 
 
 def _pair(*values: Any) -> list[Any]:

@@ -9,7 +9,17 @@ import jax.numpy as jnp
 from descend.program import compat, tables
 from descend.relax.rewriting.rules import Setting
 from descend.relax.rewriting.values import (
-    SUPPORT, Grain, Soft, Spread, common, floating, grain, is_soft, least_grain, shape, soft,
+    SUPPORT,
+    Grain,
+    Soft,
+    Spread,
+    common,
+    floating,
+    grain,
+    is_soft,
+    least_grain,
+    shape,
+    soft,
 )  # fmt: skip
 
 ARRANGING = frozenset(
@@ -41,7 +51,11 @@ def push(eqn: Any, ins: Sequence[Any]) -> Any:
     """
     spreads = [v for v in ins if isinstance(v, Spread)]
     name = eqn.primitive.name
-    if not spreads or any(isinstance(v, Soft) for v in ins) or any(s.weights is not spreads[0].weights for s in spreads):
+    if (
+        not spreads
+        or any(isinstance(v, Soft) for v in ins)
+        or any(s.weights is not spreads[0].weights for s in spreads)
+    ):
         return None
     dtype = eqn.outvars[0].aval.dtype
     if name in ARRANGING and len(ins) == 1 and len(eqn.outvars) == 1:

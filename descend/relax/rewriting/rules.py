@@ -11,7 +11,7 @@ RULES: dict[str, Callable[..., Any]] = {}
 """Primitive -> rule: `rule(setting, eqn, *values)` gives the value of its result, or a list of values."""
 
 NAMED: dict[str, Callable[..., Any]] = {}
-"""Functions of `jax.numpy` that are one notion and would soften badly piece by piece: name -> rule, in the same form."""
+"""Functions of `jax.numpy` that are one notion and would soften badly piece by piece: name -> rule, as there."""
 
 
 @dataclass(frozen=True)
