@@ -65,6 +65,9 @@ def _select(setting: Setting, eqn: Any, which: Any, *cases: Any) -> Any:
         kind = Grain(min(grain(c) for c in cases))
         kinds = common(*cases)
         return Soft(jax.lax.select_n(which, *(floating(c, kinds) for c in cases)), dtype, kind)
+    guarded = _guarded(setting, eqn)
+    if guarded is not None:
+        return cases[guarded]
     ends = wraps(setting, eqn)
     if ends is not None:
         return wrapped(setting, cases[0], ends)
@@ -72,6 +75,20 @@ def _select(setting: Setting, eqn: Any, which: Any, *cases: Any) -> Any:
     wide = shape(cases[0])
     weights = jnp.broadcast_to(weights.reshape(len(cases), *(shape(which) or (1,) * len(wide))), (len(cases), *wide))
     return mixture(setting, weights, list(cases), dtype)
+
+
+def _guarded(setting: Setting, eqn: Any) -> int | None:
+    """Which case is chosen against itself without a derivative, as in a mapped `cond`: a guard of that derivative.
+
+    A mixture takes the case as it is, and guards by itself.
+    """
+    cases = eqn.invars[1:]
+    for k, case in enumerate(cases):
+        others = [setting.definitions.get(c) for c in cases if c is not case and not compat.is_literal(c)]
+        stops = [o for o in others if o is not None and o.primitive.name == "stop_gradient" and o.invars[0] is case]
+        if len(stops) == len(cases) - 1:
+            return k
+    return None
 
 
 def wraps(setting: Setting, eqn: Any) -> int | None:

@@ -154,9 +154,10 @@ def _while(setting: Setting, eqn: Any, *operands: Any) -> list[Any]:
 def _survived(again: Callable[..., Any], step: Callable[..., Any], carry: list[Any], rounds: int) -> list[Any]:
     """The mean over the round at which the loop stops: it goes on as if it never did, and each round has a weight.
 
-    The weight is that of being the last: of being alive so far, times that of the condition failing.
+    The weight is that of being the last: of being alive so far, times that of the condition failing. A loop that was
+    mapped has one condition for each leading index of what it carries.
     """
-    floats = jax.eval_shape(lambda c: soft(again(c)).value, carry).dtype
+    alive = jax.eval_shape(lambda c: soft(again(c)).value, carry)
 
     def one(state: Any, last: Any) -> tuple[Any, None]:
         carry, alive, totals = state
@@ -164,10 +165,10 @@ def _survived(again: Callable[..., Any], step: Callable[..., Any], carry: list[A
         rests = on < _SPENT
         on = jnp.where(rests, 0, on)
         totals = [_added(total, alive - on, c) for total, c in zip(totals, carry, strict=True)]
-        moved = jax.tree.map(lambda new, old: jnp.where(rests, old, new), step(carry), carry)
+        moved = jax.tree.map(lambda new, old: jnp.where(_leading(rests, old), old, new), step(carry), carry)
         return (moved, on, totals), None
 
-    start = (carry, jnp.ones((), floats), [_nothing(c, floats) for c in carry])
+    start = (carry, jnp.ones(alive.shape, alive.dtype), [_nothing(c, alive.dtype) for c in carry])
     (carry, _, totals), _ = jax.lax.scan(one, start, jnp.arange(rounds + 1) == rounds)
     return [_finished(c, total) for c, total in zip(carry, totals, strict=True)]
 
@@ -183,7 +184,13 @@ def _nothing(value: Any, floats: Any) -> Any:
 def _added(total: Any, weight: Any, value: Any) -> Any:
     if total is None:
         return None
+    weight = _leading(weight, total)
     return total + jnp.where(weight > 0, weight * floating(value, total.dtype), 0).astype(total.dtype)
+
+
+def _leading(lanes: Any, value: Any) -> Any:
+    """One number a leading index, against all of a value."""
+    return lanes.reshape(*lanes.shape, *(1,) * (value.ndim - lanes.ndim))
 
 
 def _finished(value: Any, total: Any) -> Any:
