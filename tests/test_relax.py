@@ -18,7 +18,7 @@ from descend.relax import Law, Operation, operation
 
 MODULES = [importlib.import_module(f"descend.relax.{m.name}") for m in pkgutil.iter_modules(relax.__path__)]
 OPERATIONS = {name: part for module in MODULES for name, part in vars(module).items() if isinstance(part, Operation)}
-FAMILIES = [relax.logistic, relax.gaussian, relax.cauchy, relax.polynomial, relax.box]
+FAMILIES = [relax.logistic, relax.gaussian, relax.cauchy, relax.polynomial, relax.box, relax.reciprocal, relax.optimal]
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=17)
 EDGES = jnp.array([1.0, 2.0, jnp.inf, -jnp.inf])
