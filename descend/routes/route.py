@@ -164,7 +164,7 @@ class Route(abc.ABC):
             key, settings, leaves, consts = primals
             leaves = tuple(leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in leaves)
             along = [_alive(t) for t in tangents[2]]
-            moving = tuple(i for i, t in enumerate(along) if t is not None)
+            moving = tuple(i for i, t in enumerate(along) if t is not None and t.size)
             outs = value(*primals)
             point = Point(
                 key,
