@@ -8,6 +8,7 @@ from descend.routes.directions import gaussian, rademacher
 from descend.routes.finite import Finite, Stencil, central, finite, five_point, one_sided
 from descend.routes.forward import Forward, forward
 from descend.routes.route import Needs, Route
+from descend.routes.score import Score, score
 from descend.routes.smooth import Smooth, smooth
 from descend.routes.spsa import Spsa, spsa
 from descend.routes.straight_through import StraightThrough, identity, straight_through
@@ -17,6 +18,7 @@ __all__ = [
     "Forward",
     "Needs",
     "Route",
+    "Score",
     "Smooth",
     "Spsa",
     "Stencil",
@@ -32,6 +34,7 @@ __all__ = [
     "one_sided",
     "rademacher",
     "reraised",
+    "score",
     "smooth",
     "spsa",
     "straight_through",

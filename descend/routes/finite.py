@@ -163,7 +163,7 @@ def chosen(slope: Callable[..., Any], value: Callable[..., Any], here: Any, size
     slopes = jax.vmap(lambda h: slope(h * direction) / h)(steps)
     # A derivative seen with ten times the step differs by the error of the larger step; the smaller one's is below that.
     change = jnp.abs(jnp.diff(slopes, axis=0, prepend=2 * slopes[:1] - slopes[1:2]))
-    error = jnp.sum((noise / steps[:, None] + change) ** 2, axis=1)
+    error = jnp.sum((noise[None] / steps[:, None] + change) ** 2, axis=1)
     return jax.lax.stop_gradient(steps[jnp.argmin(jnp.where(jnp.isfinite(error), error, jnp.inf))])
 
 
