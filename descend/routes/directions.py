@@ -109,6 +109,77 @@ def contract(
     return (total @ along if matrix else total) / finite
 
 
+def columns(
+    point: Point, column: Callable[[Any], Any], along: Any, count: int, chunk: int | None = None
+) -> Any:
+    """The sum over k < count of along_k column(k): a matrix times a vector, where columns are costly.
+
+    For few outputs all columns are kept, and every direction and the transpose read them; for many they are summed for
+    one direction, and the transpose evaluates them again.
+
+    Args:
+        point: where.
+        column: called under `vmap` with an index; gives a vector.
+        along: the vector.
+        count: how many columns.
+        chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
+    """
+    c = jax.eval_shape(column, jax.ShapeDtypeStruct((), jnp.int32))
+    if c.size <= 1 or c.size * count <= _MATRIX:
+        return along.astype(c.dtype) @ vectorized(point, column, count, chunk)
+    size = _at_once(point, c.size + count, count, chunk)
+    whole = count // size * size
+
+    def part(rows: Any) -> Any:
+        return along[rows].astype(c.dtype) @ jax.vmap(column)(rows)
+
+    body = jax.checkpoint(part, prevent_cse=False)
+    step = lambda total, rows: (total + body(rows), None)  # noqa: E731
+    total = jax.lax.scan(step, jnp.zeros(c.shape, c.dtype), jnp.arange(whole).reshape(-1, size))[0]
+    return total + body(jnp.arange(whole, count)) if whole < count else total
+
+
+def averaged(point: Point, sample: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
+    """The mean over k < count of the trees `sample(k)`, in memory that does not grow with `count`, in both modes.
+
+    Args:
+        point: where.
+        sample: called under `vmap` with an index.
+        count: how many samples.
+        chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
+    """
+    made = jax.eval_shape(sample, jax.ShapeDtypeStruct((), jnp.int32))
+    size = _at_once(point, sum(leaf.size for leaf in jax.tree.leaves(made)), count, chunk)
+    whole = count // size * size
+
+    def part(indices: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.sum(0), jax.vmap(sample)(indices))
+
+    if size >= count:
+        total = part(jnp.arange(count))
+    else:
+        body = jax.checkpoint(part, prevent_cse=False)
+        step = lambda sums, rows: (jax.tree.map(jnp.add, sums, body(rows)), None)  # noqa: E731
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made)
+        total = jax.lax.scan(step, zeros, jnp.arange(whole).reshape(-1, size))[0]
+        if whole < count:
+            total = jax.tree.map(jnp.add, total, body(jnp.arange(whole, count)))
+    return jax.tree.map(lambda leaf: leaf / count, total)
+
+
+def vectorized(point: Point, column: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
+    """All columns as rows, `chunk` of them evaluated at once."""
+    c = jax.eval_shape(column, jax.ShapeDtypeStruct((), jnp.int32))
+    size = _at_once(point, c.size + count, count, chunk)
+    if size >= count:
+        return jax.vmap(column)(jnp.arange(count))
+    return jax.lax.map(column, jnp.arange(count), batch_size=size)
+
+
+def _at_once(point: Point, size: int, count: int, chunk: int | None) -> int:
+    return min(count, chunk or max(1, _AT_ONCE // max(1, size, *(p.width for p in point.programs))))
+
+
 def gaussian(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Directions with independent standard normal entries."""
     return jax.random.normal(key, shape, dtype)
