@@ -28,8 +28,8 @@ class PositiveDefinite(Manifold):
         TypeError: if n is not a whole number.
         ValueError: if n < 1, or `lower` is not positive and finite.
 
-    Source: Bhatia, Positive Definite Matrices (2007), chapter 6; the step is that of Jeuris, Vandebril and Vandereycken,
-        "A survey and comparison of contemporary algorithms for computing the matrix geometric mean" (2012).
+    Source: Bhatia, Positive Definite Matrices (2007), chapter 6; the step: Jeuris, Vandebril and Vandereycken, "A survey
+        and comparison of contemporary algorithms for computing the matrix geometric mean" (2012).
     """
 
     convex = True
@@ -106,7 +106,7 @@ class PositiveDefinite(Manifold):
         return symmetric(e @ v @ xp.swapaxes(e, -1, -2))
 
     def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
-        """Gaussian steps relative to x, log-uniform in size from a thousandth to one, away from `lower` where it is met."""
+        """Gaussian steps relative to x, log-uniform in size from a thousandth to one; `lower` throws them back."""
         x = as_floats(x)
         xp = numerics.namespace(x)
         (step,) = moves.like(x, moves.gaussian(key, count, self.shape))
