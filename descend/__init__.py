@@ -6,7 +6,8 @@ from typing import Any
 # Name -> room. Rooms are imported when a name is first used, so that `descend --help` does not wait for JAX.
 _NAMES = {
     "Real": "domains", "Integer": "domains", "Binary": "domains", "Choice": "domains", "Subset": "domains",
-    "Permutation": "domains", "Simplex": "domains", "Weights": "domains",
+    "Permutation": "domains", "Simplex": "domains", "Weights": "domains", "Sphere": "domains", "Stiefel": "domains",
+    "PositiveDefinite": "domains", "LowRank": "domains", "Acyclic": "domains",
     "equal": "constraints", "at_most": "constraints", "at_least": "constraints", "between": "constraints",
     "Problem": "problem",
     "Finding": "findings", "Findings": "findings", "Trust": "findings",

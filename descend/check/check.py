@@ -17,6 +17,7 @@ import numpy as np
 from descend import loading
 from descend.check import conditions
 from descend.check.values import Values
+from descend.inspection.charts import charted
 from descend.problem import Problem
 from descend.reporting.record import load, record
 from descend.solution import Solution, Status
@@ -153,6 +154,9 @@ def _value(problem: Problem, values: Values, vector: np.ndarray, solution: Solut
 
 def _optimality(problem: Problem, values: Values, vector: np.ndarray, solution: Solution) -> list[Line]:
     certificate = solution.certificate
+    if not problem.domain.convex and not problem.domain.discrete:
+        problem, x = charted(problem, problem.domain.unravel(vector))
+        values, vector = Values(problem, x), np.asarray(problem.domain.ravel(x), np.float64)
     if problem.domain.discrete or problem.random or problem.black_box:
         return [_enumerated(problem, values, solution)]
     claimed = (certificate.violation, certificate.stationarity, certificate.complementarity)

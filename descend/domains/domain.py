@@ -62,7 +62,7 @@ class Domain(abc.ABC):
         return self.project(x)
 
     def relax(self) -> "Domain":
-        """The convex hull, itself a domain. A continuous set is its own."""
+        """The set that solvers move in: the convex hull of a discrete set; a continuous set itself, convex or not."""
         return self
 
     @abc.abstractmethod

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from descend import routes, solvers
+from descend.domains.manifold import is_walkable
 from descend.engine.probed import probed
 from descend.engine.workers import Workers
 from descend.findings import Findings
@@ -178,7 +179,8 @@ def quasi_newton(problem: Problem) -> Solver:
     """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints."""
     box = problem.domain.box
     if box is None:
-        return constrained(problem, solvers.Descent())
+        walkable = all(is_walkable(part) for part in problem.domain.parts)
+        return constrained(problem, solvers.RiemannianQuasiNewton() if walkable else solvers.Descent())
     bounded = np.isfinite(box[0]).any() or np.isfinite(box[1]).any()
     return constrained(problem, solvers.BoundedQuasiNewton() if bounded else solvers.QuasiNewton())
 
@@ -244,5 +246,7 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
         raise ValueError(f"{name} needs a domain that is a box; try descend.solvers.Descent()")
     if needs.free and bounded:
         raise ValueError(f"{name} needs a domain without bounds; try descend.solvers.BoundedQuasiNewton()")
+    if needs.walkable and not all(is_walkable(part) for part in problem.domain.parts):
+        raise ValueError(f"{name} needs variables without bounds or on manifolds; try descend.solvers.Descent()")
     if needs.finite and (problem.domain.cardinality or LISTABLE + 1) > LISTABLE:
         raise ValueError(f"{name} needs a domain with at most {LISTABLE} members; try descend.solvers.Population()")

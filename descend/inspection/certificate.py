@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.inspection import curvature, neighborhood
+from descend.inspection.charts import chartable, charted
 from descend.inspection.flat import Flat
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
@@ -33,6 +34,9 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     values, so that a kink at x, or a custom derivative that is not the derivative, certifies nothing. Values nearby
     must not fall below what the conditions allow, which sees what two derivatives do not (an inflection).
 
+    On a manifold they are checked in coordinates around x, one a direction of the tangent space: `bound_multipliers`
+    then counts these in place of the manifold's entries.
+
     Args:
         problem: any problem.
         x: a member of its domain.
@@ -47,6 +51,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     if obstacle:
         violation, spent = _violation(problem, x)
         return Certificate(violation, tolerance=tolerance or 1e-6, note=obstacle, evaluations=spent)
+    if not problem.domain.convex:
+        problem, x = charted(problem, x)
     flat = Flat(problem)
     limit = tolerance or (1e-6 if np.finfo(flat.dtype).bits >= 64 else 1e-3)
     point = flat.vector(x)
@@ -216,7 +222,7 @@ def _obstacle(problem: Problem) -> str:
         return "the objective is an average over batches; without batch_size it can be certified"
     if problem.domain.discrete:
         return "variables are discrete: derivatives say nothing about other members"
-    return "" if problem.domain.convex else "the domain is not convex"
+    return "" if chartable(problem) else "the domain is not convex, and not a manifold of moderate size"
 
 
 def _violation(problem: Problem, x: Any) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from descend import numerics
 from descend.constraints import at_least
-from descend.domains import Binary, Real
+from descend.domains import Binary, Real, Sphere
 from descend.engine import checkpoint
 from descend.engine.evaluate import Evaluator
 from descend.problem import Problem
@@ -81,7 +81,7 @@ def example(needs: Needs) -> Problem:
     if needs.finite or not needs.continuous:
         weights = jnp.array([3.0, -1.0, 2.0, -4.0, 1.0, -2.0, 5.0, -0.5])
         return Problem(lambda x: jnp.sum(weights * x) + x[1] * x[3] * 2, over=Binary(8))
-    over = Real(8, -1.0, 1.0, start=0.5) if not needs.free else Real(8)
+    over = Sphere(8) if needs.walkable else Real(8) if needs.free else Real(8, -1.0, 1.0, start=0.5)
     conditions = [] if needs.unconstrained else [at_least(lambda x: jnp.sum(x), 0.5, name="sum")]
     return Problem(lambda x: jnp.sum((x - target) ** 2 * jnp.arange(1.0, 9.0)), over=over, subject_to=conditions)
 

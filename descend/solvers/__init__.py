@@ -8,6 +8,7 @@ from descend.solvers.enumeration import Enumeration
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
+from descend.solvers.riemannian import RiemannianQuasiNewton
 from descend.solvers.solver import AskTell, Needs, Progress, Solver, Values
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Progress",
     "QuasiNewton",
     "RelaxRound",
+    "RiemannianQuasiNewton",
     "Solver",
     "Values",
 ]

@@ -77,6 +77,7 @@ class Needs(NamedTuple):
         deterministic: it is misled by noise.
         box: it needs a domain that is a box.
         free: it needs a domain without bounds.
+        walkable: it needs every variable to be without bounds or on a manifold.
         unconstrained: it ignores constraints.
         finite: it lists the members of the domain.
     """
@@ -87,6 +88,7 @@ class Needs(NamedTuple):
     deterministic: bool = False
     box: bool = False
     free: bool = False
+    walkable: bool = False
     unconstrained: bool = False
     finite: bool = False
 

@@ -1,0 +1,93 @@
+"""Directions: vectors of length one."""
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from descend import numerics
+from descend.domains import moves
+from descend.domains.domain import as_floats, slack
+from descend.domains.manifold import Manifold, fixed
+
+
+class Sphere(Manifold):
+    """Vectors of n numbers with Euclidean length one.
+
+    It starts at a ramp, (1, 2, ..., n) over its length: a point that symmetric objectives do not single out, as they do
+    the axes and the mean.
+
+    Args:
+        n: how many numbers.
+
+    Raises:
+        TypeError: if n is not a whole number.
+        ValueError: if n < 1.
+    """
+
+    def __init__(self, n: int):
+        try:
+            self.n = operator.index(n)
+        except TypeError:
+            raise TypeError(f"Sphere takes a whole number, got n={n!r}") from None
+        if self.n < 1:
+            raise ValueError(f"Sphere needs n of at least 1, got {n}")
+        self.shape = (self.n,)
+        self.dimension = self.n - 1
+
+    def __repr__(self) -> str:
+        return f"Sphere({self.n})"
+
+    def start(self) -> np.ndarray:
+        return self.project(np.arange(1.0, self.n + 1))
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Uniform."""
+        return self.project(jax.random.normal(key, self.shape))
+
+    def contains(self, x: Any, tolerance: float | None = None) -> Any:
+        tolerance, x = slack(x, tolerance), as_floats(x)
+        if x.shape != self.shape:
+            return False
+        xp = numerics.namespace(x)
+        return xp.all(xp.isfinite(x)) & (abs(xp.linalg.norm(xp.clip(x, -2.0, 2.0)) - 1) <= tolerance)
+
+    def project(self, x: Any) -> Any:
+        """x over its length, for leading axes too; the start in place of zero. NaN stays NaN."""
+        x = as_floats(x)
+        xp = numerics.namespace(x)
+        x = xp.clip(x, -float(np.finfo(x.dtype).max), float(np.finfo(x.dtype).max))
+        largest = fixed(xp.max(abs(x), axis=-1, keepdims=True))
+        ramp = xp.broadcast_to(xp.arange(1, self.n + 1, dtype=x.dtype), x.shape)
+        x = xp.where(largest == 0, ramp, x / xp.where(largest == 0, 1.0, largest))
+        return x / xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
+
+    def tangent(self, x: Any, v: Any) -> Any:
+        return v - x * numerics.namespace(x, v).sum(x * v, axis=-1, keepdims=True)
+
+    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
+        """Gaussian steps along the tangent space, log-uniform in size from a thousandth of the radius to all of it."""
+        x = moves.stacked(as_floats(x), count)
+        if self.n == 1:
+            return -x
+        (step,) = moves.like(x, moves.gaussian(key, count, self.shape))
+        return self.retract(x, self.tangent(x, step / np.sqrt(self.n)))
+
+    @property
+    def scale(self) -> np.ndarray:
+        """The typical size of an entry, 1 / sqrt(n)."""
+        return np.full(self.shape, 1 / np.sqrt(self.n))
+
+    @property
+    def cardinality(self) -> int | None:
+        return 2 if self.n == 1 else None
+
+    def members(self) -> Iterator[np.ndarray]:
+        if self.n > 1:
+            yield from super().members()
+        yield from (np.ones(1), -np.ones(1))
+
+
+EXAMPLES = (Sphere(5), Sphere(1), Sphere(2))
