@@ -1,5 +1,6 @@
 """Records of what `inspect` finds: `Finding`, `Findings`, `Trust`."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -81,6 +82,9 @@ class Trust(NamedTuple):
         bias_se: its standard error.
         noise: standard deviation of one estimate over |reference|.
         samples: how many estimates must be averaged for a cosine of 0.9 (infinite if bias forbids it).
+        gain: |mean estimate| / |reference|: how much steeper the estimate is than what values do over the distance.
+        resolution: the share of the reference that the rounding of values could make up.
+        signal: significance of the reference, in standard deviations: whether values have a slope over the distance.
     """
 
     cosine: Any
@@ -89,6 +93,9 @@ class Trust(NamedTuple):
     bias_se: Any
     noise: Any
     samples: Any
+    gain: Any = math.nan
+    resolution: Any = math.nan
+    signal: Any = math.nan
 
     @property
     def verdict(self) -> str:
@@ -98,3 +105,33 @@ class Trust(NamedTuple):
         if self.bias < 1e-3 and self.noise < 1e-3:
             return "exact"
         return "unbiased" if self.bias < 3 * self.bias_se else "biased"
+
+    @property
+    def why(self) -> str:
+        """What the numbers say against the estimate, in one line; "" where they say nothing against it."""
+        if self.verdict == "biased":
+            return f"its mean is off by {self.bias:.2g} of the finite-scale gradient"
+        if self.verdict != "refused":
+            return ""
+        if not all(map(math.isfinite, (self.cosine, self.noise, self.gain))):
+            return "the estimate or the value is not finite"
+        if self.resolution > 0.3:
+            return "values move less over the distance than they are rounded"
+        if self.gain == 0 and self.noise == 0:
+            still = "does not change" if self.signal == 0 else "changes"
+            return f"the estimate is zero, and the value {still} over the distance"
+        if self.signal < 3:
+            return (
+                "no slope shows through the noise over the distance: an uninformative objective, too short a "
+                "distance, or more dimensions than directions were paid for"
+            )
+        if self.cosine < -3 * self.cosine_se:
+            return "it points uphill"
+        if self.gain > 10:
+            return (
+                f"{self.gain:.2g} times as steep at the point as over the distance: a horizon beyond the Lyapunov time, "
+                "or a cliff narrower than the distance"
+            )
+        if self.noise > 3 * self.gain:
+            return f"noise of {self.noise:.2g} times the gradient: more dimensions than directions were paid for"
+        return "its direction has nothing to do with what values do over the distance"
