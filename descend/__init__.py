@@ -11,7 +11,7 @@ _NAMES = {
     "Problem": "problem",
     "Finding": "findings", "Findings": "findings", "Trust": "findings",
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
-    "inspect": "inspection", "value_and_trust": "inspection", "report": "report",
+    "inspect": "inspection", "value_and_trust": "inspection", "compare_routes": "inspection", "report": "report",
     "plan": "engine", "solve": "engine", "Plan": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from descend import calls, numerics, routes
-from descend.auto.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
 from descend.auto.choice import SIGMA, TESTABLE, GradientRefusedError, choose
 from descend.findings import Findings
 from descend.inspection import inspect
+from descend.inspection.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
 from descend.program.killers import killers
 from descend.routes.program import signature, takes_key
 

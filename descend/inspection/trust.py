@@ -39,15 +39,16 @@ def value_and_trust(
     - Other routes and plain gradients, in up to 64 dimensions: central differences along the coordinates, with a step
       of `scale`. Beyond, the gradient of f smoothed with that width, from 256 samples.
 
-    M independent estimates (the first is the gradient that is returned) and M independent references give the numbers of
-    `moments.trust_of`, all of which allow for the noise of the reference. Estimates and references that cannot vary (no
-    draws in the route or in f) are made once and have no error.
+    M independent estimates (the first is the gradient that is returned) and M independent references give the numbers
+    of `moments.trust_of`, all of which allow for the noise of the reference. Estimates and references that cannot vary
+    (no draws in the route or in f) are made once and have no error.
 
     The error of the cosine has the rounding error of r, eps |f| sqrt(n) / (sqrt(2) scale |r|), so that values that move
     less than they are rounded are refused.
 
     A cosine that is not three errors above 0 makes the verdict `refused`: a zero gradient where values change, a
-    function that does not change over the scale, or many more dimensions than were paid for.
+    function that does not change over the scale, or many more dimensions than were paid for; and so does a gradient
+    ten times as long as the reference, as beyond the Lyapunov time of an iteration. `Trust.why` says which.
 
     A random f is trusted for its mean over keys.
 
