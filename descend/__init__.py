@@ -13,7 +13,7 @@ _NAMES = {
     "Finding": "findings", "Findings": "findings", "Trust": "findings",
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
     "soften": "relax", "straight_through": "routes",
-    "inspect": "inspection", "value_and_trust": "inspection", "report": "reporting",
+    "inspect": "inspection", "value_and_trust": "inspection", "compare_routes": "inspection", "report": "reporting",
     "plan": "engine", "solve": "engine", "Plan": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Records of what `inspect` finds: `Finding`, `Findings`, `Trust`."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -71,6 +72,10 @@ class Findings(list[Finding]):
         return "\n".join(map(str, self)) or "nothing found"
 
 
+STEEP = 10.0
+"""How many times as steep as over the distance an estimate may be at the point."""
+
+
 class Trust(NamedTuple):
     """How far one gradient estimate can be trusted. A pytree of float scalars.
 
@@ -80,7 +85,11 @@ class Trust(NamedTuple):
         bias: |mean estimate - reference| / |reference|, where the reference is the finite-scale gradient.
         bias_se: its standard error.
         noise: standard deviation of one estimate over |reference|.
-        samples: how many estimates must be averaged for a cosine of 0.9 (infinite if bias forbids it).
+        samples: how many estimates must be averaged for a cosine of 0.9 (infinite if bias forbids it); bias that is not
+            three errors above 0 is taken for none.
+        gain: |mean estimate| / |reference|: how much steeper the estimate is than what values do over the distance.
+        resolution: the share of the reference that the rounding of values could make up.
+        signal: significance of the reference, in standard deviations: whether values have a slope over the distance.
     """
 
     cosine: Any
@@ -89,12 +98,69 @@ class Trust(NamedTuple):
     bias_se: Any
     noise: Any
     samples: Any
+    gain: Any = math.nan
+    resolution: Any = math.nan
+    signal: Any = math.nan
 
     @property
     def verdict(self) -> str:
-        """One of the words that routes declare, in the light of the numbers: exact, unbiased, biased or refused."""
-        if not self.cosine > 3 * self.cosine_se:
+        """One of the words that routes declare, in the light of the numbers: exact, unbiased, biased or refused.
+
+        Refused is a cosine that is not three errors above 0, and a mean more than ten times as long as the finite-scale
+        gradient: whatever its direction, steps of that length mean nothing.
+        """
+        if not self.cosine > 3 * self.cosine_se or (self.gain > STEEP and self.bias > 3 * self.bias_se):
             return "refused"
         if self.bias < 1e-3 and self.noise < 1e-3:
             return "exact"
         return "unbiased" if self.bias < 3 * self.bias_se else "biased"
+
+    def cosine_of(self, count: float) -> float:
+        """The cosine of the mean of so many estimates; bias that is not three errors above 0 is taken for none.
+
+        It is c g / sqrt(gain^2 + noise^2 / N), where c is that of one estimate and g^2 = gain^2 + noise^2.
+        """
+        along, gain = self._mean()
+        return along / math.hypot(gain, float(self.noise) / math.sqrt(count))
+
+    def samples_for(self, cosine: float) -> float:
+        """How many estimates must be averaged for this cosine, at least 1; infinite if bias forbids it."""
+        along, gain = self._mean()
+        slack = math.copysign(along**2, along) - (cosine * gain) ** 2
+        return max(1.0, (cosine * float(self.noise)) ** 2 / slack) if slack > 0 else math.inf
+
+    def _mean(self) -> tuple[float, float]:
+        """The mean estimate along the reference, and its length, over the length of the reference."""
+        if self.bias < 3 * self.bias_se:
+            return 1.0, 1.0
+        return float(self.cosine) * math.hypot(self.gain, self.noise), float(self.gain)
+
+    @property
+    def why(self) -> str:
+        """What the numbers say against the estimate, in one line; "" where they say nothing against it."""
+        if self.verdict == "biased":
+            return f"its mean is off by {self.bias:.2g} of the finite-scale gradient"
+        if self.verdict != "refused":
+            return ""
+        if not all(map(math.isfinite, (self.cosine, self.noise, self.gain))):
+            return "the estimate or the value is not finite"
+        if self.resolution > 0.3:
+            return "values move less over the distance than they are rounded"
+        if self.gain == 0 and self.noise == 0:
+            still = "does not change" if self.signal == 0 else "changes"
+            return f"the estimate is zero, and the value {still} over the distance"
+        if self.signal < 3:
+            return (
+                "no slope shows through the noise over the distance: an uninformative objective, too short a "
+                "distance, or more dimensions than directions were paid for"
+            )
+        if self.gain > STEEP:
+            return (
+                f"{self.gain:.2g} times as steep at the point as over the distance: a horizon beyond the Lyapunov "
+                "time, or a cliff narrower than the distance"
+            )
+        if self.cosine < -3 * self.cosine_se:
+            return "it points uphill"
+        if self.noise > 3 * self.gain:
+            return f"noise of {self.noise:.2g} times the gradient: more dimensions than directions were paid for"
+        return "its direction has nothing to do with what values do over the distance"

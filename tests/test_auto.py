@@ -193,6 +193,29 @@ def test_arguments():
     assert partial(X, key=KEY).shape == (3,)
 
 
+def test_auxiliary_results():
+    """As `jax.grad` arranges them, plain or routed, with or without a key of f's own."""
+
+    def plain(x):
+        return quadratic(x), {"sum": jnp.sum(x), "n": x.size}
+
+    def stepped(x):
+        return rounded(x), {"sum": jnp.sum(x), "n": x.size}
+
+    def noisy(x, *, key):
+        return rounded(x) + jax.random.normal(key), jax.random.normal(key)
+
+    for g in (descend.grad(plain, has_aux=True, at=X), descend.grad(plain, 0, True)):
+        jax.tree.map(np.testing.assert_array_equal, g(X), jax.grad(plain, has_aux=True)(X))
+    gradient, aux = descend.grad(stepped, has_aux=True, at=X, key=0)(X)
+    assert aux["n"] == 3 and aux["sum"] == jnp.sum(X)
+    np.testing.assert_array_equal(gradient, descend.grad(rounded, at=X, key=0)(X))
+    (value, aux), gradient = jax.jit(descend.value_and_grad(noisy, has_aux=True, at=X))(X, key=KEY)
+    assert value == noisy(X, key=KEY)[0] and aux == noisy(X, key=KEY)[1] and np.any(gradient)
+    with pytest.raises(TypeError, match=r"quadratic must return a pair"):
+        descend.grad(quadratic, has_aux=True, at=X)
+
+
 def test_transformations():
     g = descend.value_and_grad(rounded, at=X, samples=16)
     alone = g(X, key=KEY)
@@ -219,6 +242,8 @@ def test_it_descends():
         (lambda: descend.grad(quadratic, at=jnp.arange(3)), TypeError, "real floating arguments, got int"),
         (lambda: descend.grad(quadratic, at=3), TypeError, "write 3.0 for 3"),
         (lambda: descend.grad(quadratic, 1, at=X), TypeError, "argnums=1"),
+        (lambda: descend.grad(quadratic, "x", at=X), TypeError, "argnums must be an int or a tuple of ints"),
+        (lambda: descend.grad(quadratic, (0, 1.5)), TypeError, "argnums must be an int or a tuple of ints"),
         (lambda: descend.grad(lambda x: x, at=X), TypeError, "gradients are of scalars"),
         (lambda: descend.grad(lambda x: {"a": x[0]}, at=X), TypeError, "gradients are of scalars"),
         (lambda: descend.grad(jnp.argmax, at=X), TypeError, "make it a real float"),

@@ -154,25 +154,32 @@ def test_a_biased_route():
     np.testing.assert_allclose(trust.bias, 1 / 3, rtol=1e-6)
 
 
+def orbit(x):
+    return jnp.mean(jax.lax.scan(lambda z, _: (x[1] * z * (1 - z),) * 2, x[0], None, 300)[1])
+
+
 @pytest.mark.parametrize(
-    ("f", "via", "x"),
+    ("f", "via", "x", "why"),
     [
-        (staircase, None, X),  # zero, though values change
-        (lambda x: jnp.sum(0 * x), None, X),  # nothing changes
-        (lambda x: 1e17 + quadratic(x), None, X),  # less than the rounding of values
-        (quadratic, straight_through(surrogate=lambda x: -quadratic(x)), X),  # uphill
-        (lambda x: jnp.sum(jnp.log(x)), None, -X - 2),  # not a number
+        (staircase, None, X + 1 / 6, "the estimate is zero, and the value changes"),
+        (lambda x: jnp.sum(0 * x), None, X, "the estimate is zero, and the value does not change"),
+        (lambda x: 1e17 + quadratic(x), None, X, "less over the distance than they are rounded"),
+        (quadratic, straight_through(surrogate=lambda x: -quadratic(x)), X, "uphill"),
+        (lambda x: jnp.sum(jnp.log(x)), None, -X - 2, "not finite"),
+        (lambda x: jnp.sum(jnp.floor(1000 * x)) % 2, smooth(sigma=0.1), X, "no slope shows through the noise"),
+        (orbit, None, jnp.array([0.3, 3.8]), "Lyapunov"),
     ],
-    ids=["flat", "constant", "rounding", "uphill", "nan"],
+    ids=["flat", "constant", "rounding", "uphill", "nan", "parity", "chaos"],
 )
-def test_refused(f, via, x):
-    assert descend.value_and_trust(f, via=via)(x, key=1)[2].verdict == "refused"
+def test_refused(f, via, x, why):
+    trust = descend.value_and_trust(f, via=via)(x, key=1)[2]
+    assert trust.verdict == "refused" and why in trust.why
 
 
 def test_more_dimensions_than_paid_for():
     x = jnp.ones(20000)
     poor = descend.value_and_trust(quadratic, via=smooth(samples=2), estimates=4)(x)[2]
-    assert poor.verdict == "refused"
+    assert poor.verdict == "refused" and "more dimensions than directions" in poor.why
 
 
 def test_a_coin():

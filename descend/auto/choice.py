@@ -2,8 +2,8 @@
 
 import ast
 
-from descend.auto.arguments import Start
 from descend.findings import Finding, Findings
+from descend.inspection.arguments import Start
 
 SIGMA = 0.1
 """Smoothing width, in units of the scale max(1, rms of the point), where inspection gives no width of its own."""

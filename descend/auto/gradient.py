@@ -1,17 +1,17 @@
 """`grad` and `value_and_grad`: inspect once, then a pure function with a gradient that moves."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from descend import calls, numerics, routes
-from descend.auto.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
 from descend.auto.choice import SIGMA, TESTABLE, GradientRefusedError, choose
 from descend.findings import Findings
 from descend.inspection import inspect
+from descend.inspection.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
 from descend.program.killers import killers
 from descend.routes.program import signature, takes_key
 
@@ -22,6 +22,7 @@ SAMPLES = 64
 def grad(
     f: Callable[..., Any],
     argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
     *,
     at: Any = None,
     key: Any = None,
@@ -45,6 +46,8 @@ def grad(
     Args:
         f: a function of pytrees of floats to a real scalar; it may take `key`.
         argnums: which positional arguments to differentiate, as for `jax.grad`.
+        has_aux: f returns a pair, the scalar and anything else; as for `jax.grad`, the gradient then comes with the
+            second part of f's own value. A route evaluates f once more for it.
         at: concrete arguments to inspect around: the argument itself where f needs only one, else the tuple of
             positional arguments. Keyword arguments other than `key` have their defaults there (`functools.partial`
             settles them). Without it f is only read, at the first call with each new shape of arguments: it is refused
@@ -63,19 +66,20 @@ def grad(
         TypeError: if `at` does not fit f, is traced or not floating, or f does not return a real scalar.
         ValueError: from g, if a key is needed and there is none.
     """
-    return _chosen(jax.grad, f, argnums, at, key, samples)
+    return _chosen(jax.grad, f, argnums, has_aux, at, key, samples)
 
 
 def value_and_grad(
     f: Callable[..., Any],
     argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
     *,
     at: Any = None,
     key: Any = None,
     samples: int = SAMPLES,
 ) -> "Gradient":
     """`grad` together with the value, which is f's own: `jax.value_and_grad` as `grad` is `jax.grad`."""
-    return _chosen(jax.value_and_grad, f, argnums, at, key, samples)
+    return _chosen(jax.value_and_grad, f, argnums, has_aux, at, key, samples)
 
 
 class Gradient:
@@ -115,23 +119,25 @@ class Gradient:
 
 
 def _chosen(
-    transform: Callable[..., Any], f: Callable[..., Any], argnums: Any, at: Any, key: Any, samples: int
+    transform: Callable[..., Any], f: Callable[..., Any], argnums: Any, has_aux: bool, at: Any, key: Any, samples: int
 ) -> Gradient:
     if not callable(f):
         raise TypeError(f"expected a function, got {f!r}")
+    argnums = _checked(argnums)
+    loss = _first(f) if has_aux else f
+    plain = transform(f, argnums, has_aux=has_aux)
     if at is None:
-        reader = _Reader(f, argnums)
+        reader = _Reader(loss, argnums)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             reader.read(args, kwargs)
             return plain(*args, **kwargs)
 
-        plain = transform(f, argnums)
         return Gradient(run, f, key, None, Findings(), "read, not probed (no at=): no line kills the derivative")
-    args = at_arguments(f, at)
+    args = at_arguments(loss, at)
     moving = moved(args, argnums)
     probing = numerics.as_key(0 if key is None else key)
-    restricted = restrict(f, args, argnums)
+    restricted = restrict(loss, args, argnums)
     if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(moving)):
         raise ValueError("at contains NaN or infinity")
     start = evaluate(restricted, moving, probing)
@@ -142,10 +148,46 @@ def _chosen(
     findings.evaluations += 1 + 3 * (not start.black_box)
     sigma, why = choose(findings, SIGMA * unit(moving), size(moving), start)
     if sigma is None:
-        return Gradient(transform(f, argnums), f, key, None, findings, why)
+        return Gradient(plain, f, key, None, findings, why)
     route = routes.Smooth(sigma=sigma, samples=samples)
-    routed = route(f)
-    return Gradient(transform(routed, argnums), routed, key, route, findings, why)
+    routed = route(loss)
+    estimate = transform(routed, argnums)
+    return Gradient(_with_aux(estimate, transform, f) if has_aux else estimate, routed, key, route, findings, why)
+
+
+def _checked(argnums: Any) -> int | tuple[int, ...]:
+    """An int, or a tuple of them."""
+    if isinstance(argnums, Sequence) and not isinstance(argnums, str) and argnums:
+        if all(isinstance(index, (int, np.integer)) for index in argnums):
+            return tuple(map(int, argnums))
+    elif isinstance(argnums, (int, np.integer)) and not isinstance(argnums, bool):
+        return int(argnums)
+    raise TypeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
+
+
+def _first(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The scalar of a function that returns a pair."""
+
+    @functools.wraps(f)
+    def loss(*args: Any, **kwargs: Any) -> Any:
+        out = f(*args, **kwargs)
+        if not isinstance(out, (tuple, list)) or len(out) != 2:
+            raise TypeError(f"with has_aux, {calls.name_of(f)} must return a pair (value, auxiliary), got {out!r}")
+        return out[0]
+
+    return loss
+
+
+def _with_aux(estimate: Callable[..., Any], transform: Callable[..., Any], f: Callable[..., Any]) -> Callable[..., Any]:
+    """The estimate beside the auxiliary part of f's own value, arranged as the transform of JAX arranges them."""
+    random = takes_key(f)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        found = estimate(*args, **kwargs)
+        value, aux = f(*args, **{name: each for name, each in kwargs.items() if random or name != "key"})
+        return ((value, aux), found[1]) if transform is jax.value_and_grad else (found, aux)
+
+    return run
 
 
 class _Reader:

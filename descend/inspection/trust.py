@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.core
@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from descend import numerics, routes
 from descend.findings import Trust
+from descend.inspection.moments import trust_of
 from descend.routes.program import takes_key
 
 COORDINATES = 64
@@ -20,9 +21,6 @@ COORDINATES = 64
 
 REACH = 0.01
 """Their step, and the width that stands in for it in more dimensions, in units of max(1, rms of the point)."""
-
-WANTED = 0.9
-"""The cosine that `Trust.samples` is about."""
 
 
 def value_and_trust(
@@ -41,27 +39,16 @@ def value_and_trust(
     - Other routes and plain gradients, in up to 64 dimensions: central differences along the coordinates, with a step
       of `scale`. Beyond, the gradient of f smoothed with that width, from 256 samples.
 
-    With M independent estimates e_i (the first is the gradient that is returned) and M independent r_j, the moments
+    M independent estimates (the first is the gradient that is returned) and M independent references give the numbers
+    of `moments.trust_of`, all of which allow for the noise of the reference. Estimates and references that cannot vary
+    (no draws in the route or in f) are made once and have no error.
 
-        <m,r> = mean e_i.r_j    |m|^2 = mean of e_i.e_j over i != j    |r|^2 = mean of r_i.r_j over i != j
-        E|e|^2 = mean |e_i|^2
-
-    are all unbiased: the noise of the reference cancels. Then
-
-        cosine  = <m,r> / sqrt(E|e|^2 |r|^2), that of one estimate with r, the length of e in root mean square
-        bias    = sqrt(max(0, |m|^2 - 2 <m,r> + |r|^2) / |r|^2)
-        noise   = sqrt((E|e|^2 - |m|^2) / |r|^2)
-        samples = N for which <m,r> / sqrt((|m|^2 + (E|e|^2 - |m|^2) / N) |r|^2) = 0.9, at least 1.
-
-    Cosine and b^2 are corrected, and their standard errors made, by the jackknife over estimates and over references;
-    the errors are enlarged by sqrt((M - 1) / (M - 3)), the deviation of Student's t, so that 1.96 of them cover 95 %.
-    The error of the cosine also has the rounding error of r, eps |f| sqrt(n) / (sqrt(2) scale |r|), so that values that
-    move less than they are rounded are refused. The root of a squared bias b^2 with error s has error s / 2b, or
-    sqrt(s) / 1.5 where b^2 < 3s; the latter is too large by about sqrt(2) where there is no bias. Estimates and
-    references that cannot vary (no draws in the route or in f) are made once and have no error.
+    The error of the cosine has the rounding error of r, eps |f| sqrt(n) / (sqrt(2) scale |r|), so that values that move
+    less than they are rounded are refused.
 
     A cosine that is not three errors above 0 makes the verdict `refused`: a zero gradient where values change, a
-    function that does not change over the scale, or many more dimensions than were paid for.
+    function that does not change over the scale, or many more dimensions than were paid for; and so does a gradient
+    ten times as long as the reference, as beyond the Lyapunov time of an iteration. `Trust.why` says which.
 
     A random f is trusted for its mean over keys.
 
@@ -84,10 +71,6 @@ def value_and_trust(
     Raises:
         TypeError: if f or via cannot be called.
         ValueError: if `estimates` or `scale` is out of range, or a smoothing route is given a `scale`.
-
-    Source:
-        U-statistics as in Chen and Qin, "A two-sample test for high-dimensional data" (2010); the jackknife of several
-        samples: Efron and Tibshirani, "An introduction to the bootstrap" (1993), chapter 11.
     """
     if not callable(f) or not (via is None or callable(via)):
         raise TypeError(f"value_and_trust takes a function and a route, got {f!r} and {via!r}")
@@ -172,7 +155,7 @@ class _Probe:
         reference, width, random = self._reference(call, x)
         r = jax.lax.map(reference, jax.random.split(jax.random.fold_in(key, 2), self.estimates if random else 1))
         rounding = jnp.finfo(value.dtype).eps * jnp.abs(value) * jnp.sqrt(x.size / 2) / width
-        return value, unravel(gradient), _trust(e, r, rounding)
+        return value, unravel(gradient), trust_of(e, r, rounding)
 
     def _reference(self, call: Callable[..., Any], x: Any) -> tuple[Callable[[Any], Any], Any, bool]:
         """A draw of the finite-scale gradient, the distance, and whether draws differ."""
@@ -193,81 +176,3 @@ class _Probe:
             route = routes.Smooth(sigma=width, samples=256)
         smoothed = route(self.f)
         return lambda key: jax.grad(lambda x: call(smoothed, x, key))(x), width, True
-
-
-class _Moments(NamedTuple):
-    """Unbiased estimates of the inner products of the means of estimates and references, and of E|e|^2."""
-
-    mr: Any
-    mm: Any
-    rr: Any
-    ee: Any
-
-
-def _trust(e: Any, r: Any, rounding: Any) -> Trust:
-    """From estimates (k, n) and references (l, n); one row stands for what does not vary."""
-    size = jnp.maximum(jnp.max(jnp.abs(e), initial=0.0), jnp.max(jnp.abs(r), initial=0.0))
-    unit = jnp.where(size > 0, size, 1.0)  # squares of tiny gradients would underflow
-    e, r, tiny = e / unit, r / unit, jnp.finfo(e.dtype).tiny
-    ee, er, rr = e @ e.T, e @ r.T, r @ r.T
-    k, j = er.shape
-    whole = _moments(ee.sum(), jnp.trace(ee), er.sum(), rr.sum(), jnp.trace(rr), k, j)
-    spread: list[Any] = []
-    if k > 1:
-        own = jnp.diagonal(ee)
-        left = _moments(
-            ee.sum() - 2 * ee.sum(1) + own, own.sum() - own, er.sum() - er.sum(1), rr.sum(), jnp.trace(rr), k - 1, j
-        )
-        spread.append(left)
-    if j > 1:
-        own = jnp.diagonal(rr)
-        left = _moments(
-            ee.sum(), jnp.trace(ee), er.sum() - er.sum(0), rr.sum() - 2 * rr.sum(1) + own, own.sum() - own, k, j - 1
-        )
-        spread.append(left)
-
-    def jackknifed(of: Callable[[_Moments], Any]) -> tuple[Any, Any]:
-        """Without its bias of the first order, and its standard error."""
-        estimate = of(whole)
-        shift = variance = jnp.zeros_like(estimate)
-        for left in spread:
-            values = of(left)
-            shift += (values.size - 1) * (values.mean() - estimate)
-            variance += (values.size - 1) ** 2 / (values.size - 3) * jnp.var(values)
-        return estimate - shift, jnp.sqrt(variance)
-
-    length = jnp.sqrt(jnp.maximum(whole.rr, tiny))
-    (cosine, cosine_se), (square, slack) = jackknifed(_cosine), jackknifed(_square_bias)
-    resolution = jnp.where(whole.rr > 0, rounding / (unit * length), jnp.where(rounding > 0, jnp.inf, 0.0))
-    bias = jnp.sqrt(jnp.maximum(square, 0.0))
-    near = jnp.sqrt(slack) / 1.5  # 1.96 of these cover 95 % of a squared bias that is normal around 0
-    noise = jnp.maximum(whole.ee - whole.mm, 0.0)
-    aligned = jnp.sign(whole.mr) * whole.mr**2 / length**2 - WANTED**2 * whole.mm
-    needed = jnp.where(aligned > 0, jnp.maximum(1.0, WANTED**2 * noise / jnp.maximum(aligned, tiny)), jnp.inf)
-    return Trust(
-        cosine=jnp.clip(cosine, -1.0, 1.0),
-        cosine_se=jnp.hypot(cosine_se, resolution),
-        bias=bias,
-        bias_se=jnp.where(square > 3 * slack, slack / jnp.maximum(2 * bias, tiny), near),
-        noise=jnp.sqrt(noise) / length,
-        samples=needed,
-    )
-
-
-def _moments(ee: Any, own_e: Any, er: Any, rr: Any, own_r: Any, k: int, j: int) -> _Moments:
-    """From the sums of the Gram matrices and of their diagonals; k and j are the numbers of rows."""
-    mm = (ee - own_e) / (k * (k - 1)) if k > 1 else ee
-    rr = (rr - own_r) / (j * (j - 1)) if j > 1 else rr
-    return _Moments(er / (k * j), *jnp.broadcast_arrays(mm, rr, own_e / k))
-
-
-def _cosine(m: _Moments) -> Any:
-    """0 where either has no length."""
-    product = jnp.maximum(m.ee, 0.0) * jnp.maximum(m.rr, 0.0)
-    return jnp.where(product > 0, m.mr / jnp.sqrt(jnp.where(product > 0, product, 1.0)), 0.0)
-
-
-def _square_bias(m: _Moments) -> Any:
-    """|mean e - r|^2 / |r|^2, which may come out negative; infinite where the reference has no length."""
-    square = m.mm - 2 * m.mr + m.rr
-    return jnp.where(m.rr > 0, square / jnp.where(m.rr > 0, m.rr, 1.0), jnp.where(square > 0, jnp.inf, 0.0))

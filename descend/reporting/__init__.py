@@ -9,11 +9,11 @@ from descend.solution import Solution
 __all__ = ["load", "report", "save"]
 
 
-def report(solution: Solution, path: str | Path, problem: Any = None) -> None:
+def report(solution: Any, path: str | Path, problem: Any = None) -> None:
     """Writes one self-contained HTML page about a solution: no script, no network, light and dark.
 
     Args:
-        solution: the answer.
+        solution: the answer, or the `Comparison` that `compare_routes` gives.
         path: where to write the page, such as "out.html".
         problem: the `Problem` it answers, to draw the landscape around the answer too.
 
@@ -22,6 +22,11 @@ def report(solution: Solution, path: str | Path, problem: Any = None) -> None:
     """
     from descend.reporting import files, page
 
+    if not isinstance(solution, Solution):
+        from descend.reporting import comparison
+
+        files.write_text(path, comparison.page(solution))
+        return
     if problem is not None and solution.x is not None and not solution.slices:
         from descend.inspection.landscape import slices
 

@@ -12,27 +12,42 @@ from descend.solution.summary import facts, said
 
 def page(solution: Solution) -> str:
     """The page as text."""
-    blocks = _blocks(solution)
-    links = "".join(f'<a href="#{_anchor(title)}">{escape(title)}</a>' for title, _ in blocks)
-    body = "".join(
-        f'<section aria-labelledby="{_anchor(title)}"><h2 id="{_anchor(title)}">{escape(title)}</h2>{inner}</section>\n'
-        for title, inner in blocks
-    )
     title = solution.problem.splitlines()[0] if solution.problem else "a problem"
+    mood = "bad" if not solution.usable else "good" if solution.status in ("optimal", "local") else "fair"
+    words = [f"{solution.status.meaning.capitalize()}.", *([solution.message] if solution.message else [])]
+    return document(title, solution.status, mood, words, facts(solution), _blocks(solution))
+
+
+def document(
+    title: str, status: str, mood: str, words: list[str], cards: list[tuple[str, str]], blocks: list[tuple[str, str]]
+) -> str:
+    """The frame of every page: a heading with a status, facts, and blocks of HTML under headings."""
+    links = "".join(f'<a href="#{_anchor(heading)}">{escape(heading)}</a>' for heading, _ in blocks)
+    body = "".join(
+        f'<section aria-labelledby="{_anchor(h)}"><h2 id="{_anchor(h)}">{escape(h)}</h2>{inner}</section>\n'
+        for h, inner in blocks
+    )
     style = importlib.resources.files("descend.reporting").joinpath("style.css").read_text()
+    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in cards)
+    said = "\n".join(f"<p>{escape(text)}</p>" for text in words)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(title)}: {escape(solution.status)}</title>
+<title>{escape(title)}: {escape(status)}</title>
 <style>
 {style}</style>
 </head>
 <body>
 <main>
-{_header(solution, title)}
+<header>
+<h1>{escape(title)}</h1>
+<span class="status {mood}">{escape(status)}</span>
+{said}
+<dl class="facts">{facts}</dl>
+</header>
 <nav aria-label="Contents">{links}</nav>
 {body}<footer>Written by descend {escape(version("descend"))}.</footer>
 </main>
@@ -41,27 +56,14 @@ def page(solution: Solution) -> str:
 """
 
 
-def _header(solution: Solution, title: str) -> str:
-    mood = "bad" if not solution.usable else "good" if solution.status in ("optimal", "local") else "fair"
-    cards = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts(solution))
-    message = f"<p>{escape(solution.message)}</p>" if solution.message else ""
-    return f"""<header>
-<h1>{escape(title)}</h1>
-<span class="status {mood}">{escape(solution.status)}</span>
-<p>{escape(solution.status.meaning.capitalize())}.</p>
-{message}
-<dl class="facts">{cards}</dl>
-</header>"""
-
-
 def _blocks(solution: Solution) -> list[tuple[str, str]]:
     """Headings and what stands under them, in order."""
     written = {section.heading: section for section in sections(solution, full=True)}
-    drawn = [(plot.title, _figure(plot)) for plot in plots(solution)]
+    drawn = [(plot.title, figure(plot)) for plot in plots(solution)]
     found: list[tuple[str, str]] = []
     for heading, section in written.items():
         if heading == "What to distrust":
-            found.insert(0, (heading, f'<div class="doubts">{_list(section.lines)}</div>'))
+            found.insert(0, (heading, f'<div class="doubts">{bullets(section.lines)}</div>'))
             continue
         if heading == "What was found":
             found += [*drawn, (heading, "".join(_finding(solution, each) for each in solution.findings))]
@@ -71,14 +73,14 @@ def _blocks(solution: Solution) -> list[tuple[str, str]]:
             found += drawn
             drawn = []
         lines = f"<pre>{escape(chr(10).join(section.lines))}</pre>" if heading == "Why it failed" else ""
-        found.append((heading, _table(section.table, heading == "Comparison") + (lines or _list(section.lines))))
+        found.append((heading, table(section.table, heading == "Comparison") + (lines or bullets(section.lines))))
     found += drawn
     if solution.problem:
         found.append(("The problem", f"<pre>{escape(solution.problem)}</pre>"))
     return [*found, ("How to reproduce it", _reproduce(solution))] if solution.settings else found
 
 
-def _figure(plot: Plot) -> str:
+def figure(plot: Plot) -> str:
     return f'<figure><figcaption>{escape(plot.caption)}</figcaption><div tabindex="0">{plot.svg}</div></figure>'
 
 
@@ -93,7 +95,7 @@ def _finding(solution: Solution, finding: Finding) -> str:
     return f"<article>{head}{code}{f'<dl>{evidence}</dl>' if evidence else ''}{cure}</article>"
 
 
-def _table(rows: list[list[str]], emphasis: bool = False) -> str:
+def table(rows: list[list[str]], emphasis: bool = False) -> str:
     """A table, the first row being the header; with `emphasis` the second stands out."""
     if not rows:
         return ""
@@ -109,7 +111,7 @@ def _table(rows: list[list[str]], emphasis: bool = False) -> str:
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _list(lines: list[str]) -> str:
+def bullets(lines: list[str]) -> str:
     return f'<ul class="plain">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
 
 

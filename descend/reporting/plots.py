@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from descend.solution import Slice, Solution
 from descend.solution.summary import number
 
-# Colors that stand for names in the style sheet: matplotlib writes the left ones, `_svg` replaces them.
+# Colors that stand for names in the style sheet: matplotlib writes the left ones, `svg_of` replaces them.
 INK, FAINT, GRID, FIRST, SECOND, THIRD = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
 NAMES = {INK: "ink", FAINT: "faint", GRID: "grid", FIRST: "first", SECOND: "second", THIRD: "third"}
 MANY = 2000  # points of a curve beyond which it is thinned: the eye and the file gain nothing from more
@@ -41,7 +41,7 @@ def _convergence(solution: Solution) -> Plot | None:
     at, best, current = (np.asarray(a, float) for a in (trace.evaluations, trace.value, trace.current))
     if not np.isfinite(best).any():
         return None
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = figure_of(1)
     shown = np.isfinite(current)
     axes.plot(*_thin(at[shown], current[shown]), color=SECOND, lw=1, alpha=0.75, label="current point")
     axes.step(*_thin(at, best), where="post", color=FIRST, lw=2, label="best so far")
@@ -57,7 +57,7 @@ def _convergence(solution: Solution) -> Plot | None:
     words = f"Value against evaluations, from {number(last[0])} to {number(last[-1])}."
     if len(set(trace.stage)) > 1:
         words += " Vertical lines are switches of the plan."
-    return Plot("Convergence", words, _svg(figure, words, "convergence"))
+    return Plot("Convergence", words, svg_of(figure, words, "convergence"))
 
 
 def _feasibility(solution: Solution) -> Plot | None:
@@ -66,17 +66,17 @@ def _feasibility(solution: Solution) -> Plot | None:
     tolerance = solution.certificate.tolerance
     if not (violation[shown] > tolerance).any():
         return None
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = figure_of(1)
     floor = tolerance / 100
     axes.step(*_thin(at[shown], np.maximum(violation[shown], floor)), where="post", color=FIRST, lw=2)
     _name_line(axes, "tolerance", tolerance)
-    _log(axes, "y")
+    log_axis(axes, "y")
     axes.set_ylabel("violation")
     _switches(axes, solution)
     _evaluations_axis(axes, at)
     limit = f"below {number(tolerance)} it counts as feasible, and zero is drawn at {number(floor)}"
     words = f"Largest scaled violation of the best point; {limit}."
-    return Plot("Feasibility", words, _svg(figure, words, "feasibility"))
+    return Plot("Feasibility", words, svg_of(figure, words, "feasibility"))
 
 
 def _trust(solution: Solution) -> Plot | None:
@@ -85,19 +85,19 @@ def _trust(solution: Solution) -> Plot | None:
     columns = {name: column for name, column in columns.items() if np.isfinite(column).sum() > 1}
     if not columns:
         return None
-    figure, panels = _figure(len(columns), height=1.7)
+    figure, panels = figure_of(len(columns), height=1.7)
     for axes, (name, column) in zip(panels, columns.items(), strict=True):
         shown = np.isfinite(column)
         axes.plot(*_thin(at[shown], column[shown]), color=THIRD, lw=1.5)
         if (column[shown] > 0).all() and column[shown].max() > 50 * column[shown].min():
-            _log(axes, "y")
+            log_axis(axes, "y")
         elif column[shown].min() < 0 < column[shown].max() or "agreement" in name or "cosine" in name:
             axes.axhline(0, color=FAINT, lw=1, ls=(0, (4, 3)))
         axes.set_title(name, loc="left", fontsize=9, color=INK)
         _switches(axes, solution)
         _evaluations_axis(axes, at, label=axes is panels[-1])
     words = f"What the solvers said about their own steps: {', '.join(columns)}."
-    return Plot("Gradient trust over time", words, _svg(figure, words, "trust"))
+    return Plot("Gradient trust over time", words, svg_of(figure, words, "trust"))
 
 
 def _slices(solution: Solution) -> Plot | None:
@@ -105,13 +105,13 @@ def _slices(solution: Solution) -> Plot | None:
     if not cuts:
         return None
     across = min(3, len(cuts))
-    figure, panels = _figure(-(-len(cuts) // across), across, height=2.1)
+    figure, panels = figure_of(-(-len(cuts) // across), across, height=2.1)
     for axes in panels[len(cuts) :]:
         axes.set_axis_off()
     for axes, cut in zip(panels, cuts, strict=False):
         _slice(axes, cut, solution.value)
     words = "The objective along lines through the answer (dot), in units of each variable's scale."
-    return Plot("Landscape at the answer", words, _svg(figure, words, "landscape"))
+    return Plot("Landscape at the answer", words, svg_of(figure, words, "landscape"))
 
 
 def _slice(axes: Axes, cut: Slice, value: float | None) -> None:
@@ -124,7 +124,7 @@ def _slice(axes: Axes, cut: Slice, value: float | None) -> None:
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
 
 
-def _figure(down: int, across: int = 1, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+def figure_of(down: int, across: int = 1, height: float = 3.2) -> tuple[Figure, list[Axes]]:
     """A figure with its panels, row by row."""
     size = (8.0, height * down + 0.3)
     figure = Figure(figsize=size)
@@ -156,7 +156,7 @@ def _value_axis(axes: Axes, values: np.ndarray, best: np.ndarray) -> None:
     """A log axis where positive values span decades; otherwise a range that early outliers do not squash."""
     values, best = values[np.isfinite(values)], best[np.isfinite(best)]
     if (values > 0).all() and values.max() > 100 * values.min():
-        _log(axes, "y")
+        log_axis(axes, "y")
         return
     low, high = np.quantile(values, [0.0, 0.95]) if best[0] >= best[-1] else np.quantile(values, [0.05, 1.0])
     low, high = min(low, best[-1]), max(high, best[-1])
@@ -167,14 +167,14 @@ def _value_axis(axes: Axes, values: np.ndarray, best: np.ndarray) -> None:
 def _evaluations_axis(axes: Axes, at: np.ndarray, label: bool = True) -> None:
     positive = at[at > 0]
     if positive.size > 1 and positive[-1] > 1000 * positive[0]:
-        _log(axes, "x")
+        log_axis(axes, "x")
     else:
         axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:,.0f}"))
     if label:
         axes.set_xlabel("evaluations")
 
 
-def _log(axes: Axes, which: str) -> None:
+def log_axis(axes: Axes, which: str) -> None:
     """A log scale with ticks at powers of ten alone: the small ones cost more time than all the rest."""
     axes.set(**{f"{which}scale": "log"})
     {"x": axes.xaxis, "y": axes.yaxis}[which].set_minor_locator(matplotlib.ticker.NullLocator())
@@ -203,7 +203,7 @@ def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x[keep], y[keep]
 
 
-def _svg(figure: Figure, description: str, name: str) -> str:
+def svg_of(figure: Figure, description: str, name: str) -> str:
     """The figure as an SVG element that fits its container, in the page's colors and fonts."""
     out = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": f"descend {name}"}):

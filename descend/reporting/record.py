@@ -118,7 +118,7 @@ def findings_record(findings: Findings) -> dict[str, Any]:
     return plain(
         {
             "findings": [finding.record() for finding in findings],
-            "trust": None if trust is None else trust._asdict() | {"verdict": trust.verdict},
+            "trust": None if trust is None else trust._asdict() | {"verdict": trust.verdict, "why": trust.why},
             "evaluations": findings.evaluations,
         }
     )
@@ -126,7 +126,7 @@ def findings_record(findings: Findings) -> dict[str, Any]:
 
 def restore_findings(body: dict[str, Any]) -> Findings:
     """The inverse of `findings_record`."""
-    numbers = body["trust"] and {name: _number(body["trust"][name]) for name in Trust._fields}
+    numbers = body["trust"] and {n: _number(body["trust"].get(n), math.nan) for n in Trust._fields}
     trust = Trust(**numbers) if numbers else None
     return Findings([Finding(**each) for each in body["findings"]], body["evaluations"], trust)
 

@@ -105,7 +105,7 @@ def evaluate(restricted: Callable[..., Any], moving: Any, key: jax.Array) -> Sta
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(f"{name} returns {out.dtype}: make it a real float, as in jnp.asarray(value, float)")
     try:
-        value, slope = jax.value_and_grad(lambda x: restricted(x, **random))(moving)
+        value, slope = jax.jit(jax.value_and_grad(lambda x: restricted(x, **random)))(moving)
     except (TypeError, ValueError):  # a host callback or a loop that has no reverse mode: values are left
         value, slope = restricted(moving, **random), ()
     finite = all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(slope))

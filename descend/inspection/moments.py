@@ -1,0 +1,142 @@
+"""What draws of an estimate and of a reference say about the estimate."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from descend import numerics
+from descend.findings import Trust
+
+WANTED = 0.9
+"""The cosine that `Trust.samples` is about."""
+
+
+class _Moments(NamedTuple):
+    """Unbiased estimates of the inner products of the means of estimates and references, and of E|e|^2."""
+
+    mr: Any
+    mm: Any
+    rr: Any
+    ee: Any
+
+
+def trust_of(e: Any, r: Any, rounding: Any) -> Trust:
+    """The trust in estimates, from what was drawn of them and of the reference.
+
+    With M estimates e_i and L references r_j, all independent, the moments
+
+        <m,r> = mean e_i.r_j    |m|^2 = mean of e_i.e_j over i != j    |r|^2 = mean of r_i.r_j over i != j
+        E|e|^2 = mean |e_i|^2
+
+    are unbiased: the noise of the reference cancels. Then
+
+        cosine  = <m,r> / sqrt(E|e|^2 |r|^2), that of one estimate with r, the length of e in root mean square
+        bias    = sqrt(max(0, |m|^2 - 2 <m,r> + |r|^2) / |r|^2)
+        noise   = sqrt((E|e|^2 - |m|^2) / |r|^2)
+        samples = N for which <m,r> / sqrt((|m|^2 + (E|e|^2 - |m|^2) / N) |r|^2) = 0.9, at least 1;
+                  with <m,r> = |m|^2 = |r|^2 where the bias is not three errors above 0
+        gain    = sqrt(|m|^2 / |r|^2)
+        signal  = |r|^2 over its standard deviation where there is no gradient, from the products r_i.r_j.
+
+    Cosine and b^2 are corrected, and their standard errors made, by the jackknife over estimates and over references;
+    the errors are enlarged by sqrt((M - 1) / (M - 3)), the deviation of Student's t, so that 1.96 of them cover 95 %.
+    The error of the cosine also has the rounding of values (below). The root of a squared bias b^2 with error s has
+    error s / 2b, or sqrt(s) / 1.5 where b^2 < 3s; the latter is too large by about sqrt(2) where there is no bias.
+
+    Args:
+        e: (M, n), or (1, n) for an estimate that cannot vary. NumPy (which compiles nothing) or JAX.
+        r: (L, n), or (1, n) for a reference that cannot vary.
+        rounding: the length of a reference that is made of nothing but the rounding of values.
+
+    Source:
+        U-statistics as in Chen and Qin, "A two-sample test for high-dimensional data" (2010); the jackknife of several
+        samples: Efron and Tibshirani, "An introduction to the bootstrap" (1993), chapter 11.
+    """
+    xp = numerics.namespace(e, r)
+    size = xp.maximum(xp.max(xp.abs(e), initial=0.0), xp.max(xp.abs(r), initial=0.0))
+    unit = xp.where(size > 0, size, 1.0)  # squares of tiny gradients would underflow
+    e, r, tiny = e / unit, r / unit, np.finfo(e.dtype).tiny
+    ee, er, rr = e @ e.T, e @ r.T, r @ r.T
+    k, j = er.shape
+    whole = _moments(ee.sum(), xp.trace(ee), er.sum(), rr.sum(), xp.trace(rr), k, j)
+    spread: list[Any] = []
+    if k > 1:
+        own = xp.diagonal(ee)
+        left = _moments(
+            ee.sum() - 2 * ee.sum(1) + own, own.sum() - own, er.sum() - er.sum(1), rr.sum(), xp.trace(rr), k - 1, j
+        )
+        spread.append(left)
+    if j > 1:
+        own = xp.diagonal(rr)
+        left = _moments(
+            ee.sum(), xp.trace(ee), er.sum() - er.sum(0), rr.sum() - 2 * rr.sum(1) + own, own.sum() - own, k, j - 1
+        )
+        spread.append(left)
+
+    def jackknifed(of: Callable[[_Moments], Any]) -> tuple[Any, Any]:
+        """Without its bias of the first order, and its standard error."""
+        estimate = of(whole)
+        shift: Any = 0.0
+        variance: Any = 0.0
+        for left in spread:
+            values = of(left)
+            shift = shift + (values.size - 1) * (values.mean() - estimate)
+            variance = variance + (values.size - 1) ** 2 / (values.size - 3) * xp.var(values)
+        return estimate - shift, xp.sqrt(variance)
+
+    length = xp.sqrt(xp.maximum(whole.rr, tiny))
+    (cosine, cosine_se), (square, slack) = jackknifed(_cosine), jackknifed(_square_bias)
+    resolution = xp.where(whole.rr > 0, rounding / (unit * length), xp.where(rounding > 0, xp.inf, 0.0))
+    bias = xp.sqrt(xp.maximum(square, 0.0))
+    near = xp.sqrt(slack) / 1.5  # 1.96 of these cover 95 % of a squared bias that is normal around 0
+    noise = xp.maximum(whole.ee - whole.mm, 0.0)
+    bias_se = xp.where(square > 3 * slack, slack / xp.maximum(2 * bias, tiny), near)
+    aligned = xp.sign(whole.mr) * whole.mr**2 / length**2 - WANTED**2 * whole.mm
+    aligned = xp.where(bias < 3 * bias_se, (1 - WANTED**2) * length**2, aligned)
+    needed = xp.where(aligned > 0, xp.maximum(1.0, WANTED**2 * noise / xp.maximum(aligned, tiny)), xp.inf)
+    return Trust(
+        cosine=xp.clip(cosine, -1.0, 1.0),
+        cosine_se=xp.hypot(cosine_se, resolution),
+        bias=bias,
+        bias_se=bias_se,
+        noise=xp.sqrt(noise) / length,
+        samples=needed,
+        gain=xp.sqrt(xp.maximum(whole.mm, 0.0)) / length,
+        resolution=resolution,
+        signal=significance(rr) if j > 1 else xp.where(whole.rr > 0, xp.inf, 0.0),
+    )
+
+
+def significance(gram: Any) -> Any:
+    """How many deviations the mean product of distinct draws is above 0, from their Gram matrix (l, l).
+
+    Where the draws have mean 0 the products are uncorrelated, so the deviation is that of one over the root of their
+    number (a degenerate U-statistic, as in Chen and Qin 2010).
+    """
+    xp = numerics.namespace(gram)
+    off = gram - xp.diag(xp.diagonal(gram))
+    spread = xp.sqrt(2 * xp.sum(off**2))
+    return xp.where(spread > 0, xp.sum(off) / xp.where(spread > 0, spread, 1.0), 0.0)
+
+
+def _moments(ee: Any, own_e: Any, er: Any, rr: Any, own_r: Any, k: int, j: int) -> _Moments:
+    """From the sums of the Gram matrices and of their diagonals; k and j are the numbers of rows."""
+    mm = (ee - own_e) / (k * (k - 1)) if k > 1 else ee
+    xp = numerics.namespace(rr)
+    rr = (rr - own_r) / (j * (j - 1)) if j > 1 else rr
+    return _Moments(er / (k * j), *xp.broadcast_arrays(mm, rr, own_e / k))
+
+
+def _cosine(m: _Moments) -> Any:
+    """0 where either has no length."""
+    xp = numerics.namespace(m.rr)
+    product = xp.maximum(m.ee, 0.0) * xp.maximum(m.rr, 0.0)
+    return xp.where(product > 0, m.mr / xp.sqrt(xp.where(product > 0, product, 1.0)), 0.0)
+
+
+def _square_bias(m: _Moments) -> Any:
+    """|mean e - r|^2 / |r|^2, which may come out negative; infinite where the reference has no length."""
+    xp = numerics.namespace(m.rr)
+    square = m.mm - 2 * m.mr + m.rr
+    return xp.where(m.rr > 0, square / xp.where(m.rr > 0, m.rr, 1.0), xp.where(square > 0, xp.inf, 0.0))
