@@ -12,7 +12,8 @@ from descend.findings import Findings
 from descend.inspection import inspect
 from descend.problem import Problem
 from descend.routes.route import Route
-from descend.solvers import AskTell, Needs, Solver
+from descend.solvers import AskTell, Needs, Solver, ipopt
+from descend.solvers.flat import Flat
 
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 LISTABLE = 1 << 20  # members that can be listed at all
@@ -32,12 +33,15 @@ class Stage:
         route: what differentiates the problem for it; None for plain automatic differentiation or none at all.
         reason: why it is there, in a few words.
         fallback: run only if the stage before it stalled.
+        alternative: begins where the attempt began, and is run even when there is a certified answer: a local optimum
+            need not be the best one, and another method may find another.
     """
 
     solver: Solver | AskTell
     route: Any
     reason: str
     fallback: bool = False
+    alternative: bool = False
 
     def __str__(self) -> str:
         via = f" via {self.route}" if self.route is not None else ""
@@ -62,10 +66,16 @@ class Plan:
         """One line a stage."""
         return [f"{index + 1}. {stage}" for index, stage in enumerate(self.stages)]
 
-    def after(self, index: int, stalled: bool) -> int | None:
-        """The index of the stage that follows, or None. A fall-back follows only a stage that stalled."""
-        later = range(index + 1, len(self.stages))
-        return next((i for i in later if stalled or not self.stages[i].fallback), None)
+    def after(self, index: int, stalled: bool, certified: bool) -> int | None:
+        """The index of the stage that follows, or None.
+
+        After a certified answer only alternatives follow; a fall-back only follows a stage that stalled.
+        """
+        for later in range(index + 1, len(self.stages)):
+            stage = self.stages[later]
+            if stage.alternative or (not certified and (stalled or not stage.fallback)):
+                return later
+        return None
 
     def __str__(self) -> str:
         return "\n".join([*self.lines(), "because of", *[f"  {finding}" for finding in self.findings]])
@@ -169,9 +179,34 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
     if "kinked" in words:
         descent = Stage(constrained(problem, solvers.Descent()), None, "subgradients: line searches stall at kinks")
         return [descent, *([evolution] if domain.size <= MANY else [])]
+    return smooth(problem)
+
+
+def smooth(problem: Problem) -> list[Stage]:
+    """The portfolio for smooth problems without noise: second derivatives first, where they are small enough.
+
+    Methods with different paths come next, from the same start, because a local optimum need not be the best one.
+    """
     newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
-    fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
-    return [Stage(newton, None, "smooth"), *fallback]
+    if problem.domain.box is None or not Flat(problem).dense:
+        fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
+        return [Stage(newton, None, "smooth"), *fallback]
+    again = "from the start again: another path may lead to a better optimum"
+    interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
+    if problem.subject_to:
+        lagrangian = solvers.AugmentedLagrangian(solvers.TrustRegion())
+        return [
+            *interior,
+            Stage(solvers.SLSQP(), None, again if interior else "smooth", alternative=bool(interior)),
+            *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
+            Stage(lagrangian, None, "if that stalls", fallback=True),
+        ]
+    return [
+        Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
+        Stage(solvers.BoundedQuasiNewton(), None, again, alternative=True),
+        *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
+        Stage(solvers.TrustRegion(), None, "from the best point so far", fallback=True),
+    ]
 
 
 def quasi_newton(problem: Problem) -> Solver:

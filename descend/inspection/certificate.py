@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.inspection import curvature, neighborhood
-from descend.inspection.flat import Flat
+from descend.solvers.flat import Flat
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
 from descend.solution import Certificate

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import scipy.optimize
 
-from descend.inspection.flat import Flat
+from descend.solvers.flat import Flat
 from descend.problem import Problem
 
 STARTS = 4  # besides the point given

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from descend.inspection import curvature, multipliers
-from descend.inspection.flat import Flat
+from descend.solvers.flat import Flat
 
 LARGEST = 5 * 10**7  # entries of the active Jacobian
 

@@ -5,23 +5,29 @@ from descend.solvers.bounded_quasi_newton import BoundedQuasiNewton
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.ipopt import Ipopt
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
+from descend.solvers.slsqp import SLSQP
 from descend.solvers.solver import AskTell, Needs, Progress, Solver, Values
+from descend.solvers.trust_region import TrustRegion
 
 __all__ = [
     "CMA",
+    "SLSQP",
     "AskTell",
     "AugmentedLagrangian",
     "BoundedQuasiNewton",
     "Descent",
     "Enumeration",
+    "Ipopt",
     "Needs",
     "Population",
     "Progress",
     "QuasiNewton",
     "RelaxRound",
     "Solver",
+    "TrustRegion",
     "Values",
 ]

@@ -1,5 +1,6 @@
 """L-BFGS-B, the native one of scipy: for smooth problems in a box."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from descend.problem import Problem
+from descend.solvers.flat import Flat
 from descend.solvers.segments import pause
 from descend.solvers.solver import Needs, Progress, Solver
 
@@ -53,14 +55,13 @@ class BoundedQuasiNewton(Solver):
 
     def step(self, problem: Problem, state: BoundedState) -> tuple[BoundedState, Progress]:
         domain, scale = problem.domain, problem.domain.scale
-        program = problem.compiled("value and gradient", lambda: self._build(problem))
-        inputs = problem.inputs
+        evaluate = self._evaluate(problem)
         lowest, best = np.inf, state.z
 
         def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal lowest, best
             pause(lambda: domain.unravel(best * scale))
-            loss, gradient = program(z, inputs)
+            loss, gradient = evaluate(z)
             if float(loss) < lowest:
                 lowest, best = float(loss), z.copy()
             return float(loss), np.asarray(gradient, np.float64)
@@ -90,6 +91,19 @@ class BoundedQuasiNewton(Solver):
         stalled = not norm <= 10 * tolerance * max(1.0, abs(float(result.fun)))
         signals = {"gradient norm": float(norm)}
         return state, Progress(x, float(result.fun), 3 * result.nfev, stopped, message * stopped, stalled, signals)
+
+    def _evaluate(self, problem: Problem) -> Callable[[np.ndarray], tuple[Any, Any]]:
+        """Loss and scaled gradient: where there are no constraints, by the program that other solvers use too."""
+        if not problem.subject_to:
+            flat = Flat(problem)
+
+            def shared(z: np.ndarray) -> tuple[float, np.ndarray]:
+                loss, _, gradient = flat.gradient(z * flat.scale)
+                return loss, gradient * flat.scale
+
+            return shared
+        program, inputs = problem.compiled("value and gradient", lambda: self._build(problem)), problem.inputs
+        return lambda z: program(z, inputs)
 
     def _build(self, problem: Problem) -> Any:
         domain, scale = problem.domain, jnp.asarray(problem.domain.scale)
