@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from descend import routes, solvers
+from descend import numerics, routes, solvers
 from descend.engine.probed import probed
 from descend.engine.workers import Workers
 from descend.findings import Findings
@@ -21,6 +23,7 @@ MANY = 200  # variables beyond which a covariance matrix is not worth learning
 SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
 RATE = 0.1  # and the steps that go with it
 SAMPLES = 16  # few for many steps: the noise of a step averages out over those that follow
+SEQUENTIAL = 100  # variables up to which SLSQP, whose steps cost their cube, is cheap
 FEW = 20  # variables up to which a covariance matrix is learned sooner than a gradient estimate pays
 
 
@@ -119,7 +122,7 @@ def made(
     route = as_route(route)
     if solver is not None and not isinstance(solver, Solver | AskTell):
         raise TypeError(f"solver must be a solver such as descend.solvers.Descent(), got {solver!r}")
-    findings = inspect(probed(problem, seconds, workers), key=key, thorough=False)
+    findings = _inspected(problem, key, seconds, workers)
     if solver is not None:
         stages = [Stage(constrained(problem, solver), route, "chosen by the caller")]
     else:
@@ -132,6 +135,18 @@ def made(
     for stage in stages:
         _check(problem, stage, is_noisy(problem, findings))
     return Plan(problem, stages, findings)
+
+
+def _inspected(problem: Problem, key: Any, seconds: float | None, workers: Workers | None) -> Findings:
+    """What is found at the start. The same question about the same traceable problem is answered once."""
+
+    def look() -> Findings:
+        return inspect(probed(problem, seconds, workers), key=key, thorough=False)
+
+    if problem.black_box or problem.given is not None:
+        return look()
+    seed = np.asarray(jax.random.key_data(numerics.as_key(key))).tobytes()
+    return problem.compiled(("findings", seed, jnp.result_type(float)), look)
 
 
 def as_route(route: Any) -> Any:
@@ -201,9 +216,11 @@ def smooth(problem: Problem) -> list[Stage]:
             *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]
+    few = problem.domain.size <= SEQUENTIAL
+    other = solvers.SLSQP() if few else solvers.BoundedQuasiNewton(most=300)
     return [
         Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
-        Stage(solvers.BoundedQuasiNewton(), None, again, alternative=True),
+        Stage(other, None, again, alternative=True),
         *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
         Stage(solvers.TrustRegion(), None, "from the best point so far", fallback=True),
     ]

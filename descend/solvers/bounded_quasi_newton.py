@@ -32,6 +32,7 @@ class BoundedQuasiNewton(Solver):
     Args:
         memory: how many pairs of steps and gradients are kept.
         iterations: in one segment.
+        most: iterations in all; 0 for no limit.
         tolerance: on the largest entry of the projected scaled gradient, relative to max(1, |loss|); 0 chooses 1e-9 in
             float64, 1e-5 in float32.
 
@@ -40,6 +41,7 @@ class BoundedQuasiNewton(Solver):
 
     memory: int = 20
     iterations: int = 300
+    most: int = 0
     tolerance: float = 0.0
     NEEDS: ClassVar[Needs] = Needs(
         gradient=True, true_gradient=True, continuous=True, deterministic=True, box=True, unconstrained=True
@@ -86,11 +88,13 @@ class BoundedQuasiNewton(Solver):
         stopped = result.nit < self.iterations
         norm = np.max(np.abs(z - np.clip(z - result.jac, lower, upper)), initial=0.0)
         state = BoundedState(z, np.asarray(float(result.fun)), state.steps + result.nit)
+        spent = bool(self.most) and int(state.steps) >= self.most
         x = domain.unravel(z * scale)
         message = str(result.message).lower()
         stalled = not norm <= 10 * tolerance * max(1.0, abs(float(result.fun)))
         signals = {"gradient norm": float(norm)}
-        return state, Progress(x, float(result.fun), 3 * result.nfev, stopped, message * stopped, stalled, signals)
+        reason = message if stopped or spent else ""
+        return state, Progress(x, float(result.fun), 3 * result.nfev, bool(reason), reason, stalled, signals)
 
     def _evaluate(self, problem: Problem) -> Callable[[np.ndarray], tuple[Any, Any]]:
         """Loss and scaled gradient: where there are no constraints, by the program that other solvers use too."""
