@@ -53,6 +53,28 @@ def evaluate(program: Program, args: Sequence[Any]) -> list[Any]:
     return eval_jaxpr(program.jaxpr, program.consts, *args)
 
 
+def evaluate_at(program: Program, wanted: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    """The values of these variables of the program at these inputs; what they do not need is not computed."""
+    jaxpr = program.jaxpr.replace(outvars=list(wanted), debug_info=program.jaxpr.debug_info.with_unknown_names())
+    return evaluate(drop_unused(Program(jaxpr, program.consts)), args)
+
+
+def inlined(program: Program) -> Program:
+    """The program without calls: what `jit` and `remat` wrap stands in the open; custom rules stay closed."""
+
+    def run(inner: Program, args: Sequence[Any]) -> list[Any]:
+        env: dict[Any, Any] = dict(zip(inner.jaxpr.constvars, inner.consts, strict=True))
+        env.update(zip(inner.jaxpr.invars, args, strict=True))
+        look = lambda atom: atom.val if is_literal(atom) else env[atom]  # noqa: E731
+        for eqn in inner.jaxpr.eqns:
+            ins = [look(v) for v in eqn.invars]
+            body = None if eqn.primitive.name.startswith("custom_") else callee(eqn)
+            env.update(zip(eqn.outvars, bind(eqn, ins) if body is None else run(body, ins), strict=True))
+        return [look(v) for v in inner.jaxpr.outvars]
+
+    return trace(lambda *args: run(program, args), *(v.aval for v in program.jaxpr.invars))
+
+
 def inner(eqn: Any) -> Iterator[tuple[str, int, Program]]:
     """The jaxprs inside an equation: the parameter's name, the index within a tuple parameter, and the program."""
     for name, value in eqn.params.items():

@@ -42,4 +42,17 @@ SMOOTH = frozenset(
 )
 """Differentiable where finite, or of integers only."""
 
+ELEMENTWISE = (
+    ROUNDING
+    | COMPARISONS
+    | GUARDS
+    | frozenset(
+        """abs acos acosh and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz cos cosh digamma
+        erf erf_inv erfc exp exp2 expm1 igamma igamma_grad_a igammac lgamma log log1p log2 logistic max min not
+        one_minus_square or polygamma population_count pow random_gamma_grad regularized_incomplete_beta rem rsqrt
+        shift_left shift_right_arithmetic shift_right_logical sin sinh sqrt stop_gradient tan tanh xor zeta""".split()
+    )
+)
+"""Each number of the result is a function of the numbers at its place in the operands, which may be scalars."""
+
 READ = SMOOTH | ROUNDING | COMPARISONS | GUARDS | KINKED | SCATTERS | frozenset(LOOKUPS)
