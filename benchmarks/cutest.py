@@ -93,10 +93,14 @@ def table(rows: list[dict], solvers: list[str]) -> list[str]:
         if not mine:
             continue
         lines.append(f"\n{kind}: {len(mine)} problems")
-        lines.append(f"{'solver':18}{'solved':>8}{'KKT':>6}{'claims':>8}{'claims fail':>13}{'solved, claimed':>17}{'median s':>10}")
+        lines.append(
+            f"{'solver':18}{'solved':>8}{'KKT':>6}{'claims':>8}{'claims fail':>13}{'solved, claimed':>17}{'median s':>10}"
+        )
         for name in [*solvers, "virtual best"]:
             if name == "virtual best":
-                solved = sum(any(row["solvers"].get(p, {}).get("solved") for p in solvers if p != "descend") for row in mine)
+                solved = sum(
+                    any(row["solvers"].get(p, {}).get("solved") for p in solvers if p != "descend") for row in mine
+                )
                 lines.append(f"{'virtual best':18}{solved:8}")
                 continue
             answers = [row["solvers"][name] for row in mine if name in row["solvers"]]
@@ -126,7 +130,9 @@ def table(rows: list[dict], solvers: list[str]) -> list[str]:
             ours = row["solvers"].get("descend", {})
             peers = [p for p in solvers if p != "descend" and row["solvers"].get(p, {}).get("solved")]
             if peers and not ours.get("solved"):
-                lines.append(f"  not solved: {row['name']} (n={row['n']}, m={row['m']}): {ours}, best {row['best']:.9g} by {peers}")
+                lines.append(
+                    f"  not solved: {row['name']} (n={row['n']}, m={row['m']}): {ours}, best {row['best']:.9g} by {peers}"
+                )
             elif ours.get("claims") and not ours.get("kkt"):
                 lines.append(f"  claimed, fails: {row['name']}: {ours}")
             elif ours.get("solved") and not ours.get("claims"):
@@ -140,7 +146,9 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=12, help="problems of each kind")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--solvers", nargs="*", default=["descend", *PEERS])
-    parser.add_argument("--out", type=pathlib.Path, help="results as JSON; problems and solvers in it are not run again")
+    parser.add_argument(
+        "--out", type=pathlib.Path, help="results as JSON; problems and solvers in it are not run again"
+    )
     parser.add_argument("--again", nargs="*", default=[], help="solvers to run again all the same")
     options = parser.parse_args()
     known = {}
@@ -150,13 +158,29 @@ def main() -> None:
     for where in draw(options.seed, options.each):
         row = known.get(where, {"where": where, "solvers": {}})
         have = {name for name in row["solvers"] if name not in options.again}
-        need = [s for s in options.solvers if s not in have and not (row["solvers"] and s in row.get("ran", []) and s not in options.again)]
+        need = [
+            s
+            for s in options.solvers
+            if s not in have and not (row["solvers"] and s in row.get("ran", []) and s not in options.again)
+        ]
         if need and "error" not in row:
             new = run(where, need, options.seconds)
-            row = {**row, **new, "solvers": {**row["solvers"], **new["solvers"]}, "ran": sorted({*row.get("ran", []), *need})}
+            row = {
+                **row,
+                **new,
+                "solvers": {**row["solvers"], **new["solvers"]},
+                "ran": sorted({*row.get("ran", []), *need}),
+            }
         rows.append(row)
         said = {s: f"{a.get('error') or a['value']}" for s, a in row["solvers"].items()}
-        print(row.get("name", where), row.get("error", ""), said.get("descend"), said.get("ipopt"), file=sys.stderr, flush=True)
+        print(
+            row.get("name", where),
+            row.get("error", ""),
+            said.get("descend"),
+            said.get("ipopt"),
+            file=sys.stderr,
+            flush=True,
+        )
         if options.out is not None:
             known[where] = row
             options.out.write_text(json.dumps(list(known.values())))

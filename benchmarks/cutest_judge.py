@@ -19,8 +19,12 @@ def judge(x: np.ndarray, values: Any, lower: np.ndarray, upper: np.ndarray) -> t
     """
     with np.errstate(all="ignore"):
         gradient, equal, equal_rows, least, least_rows = values(x)
-        outside = np.maximum(lower - x, x - upper) / np.maximum(1.0, np.nan_to_num(abs(np.where(x < lower, lower, upper)), posinf=1.0))
-        violation = float(max(np.max(abs(equal), initial=0.0), np.max(-least, initial=0.0), np.max(outside, initial=0.0)))
+        outside = np.maximum(lower - x, x - upper) / np.maximum(
+            1.0, np.nan_to_num(abs(np.where(x < lower, lower, upper)), posinf=1.0)
+        )
+        violation = float(
+            max(np.max(abs(equal), initial=0.0), np.max(-least, initial=0.0), np.max(outside, initial=0.0))
+        )
     if not (np.isfinite(violation) and np.isfinite(gradient).all() and violation <= TOLERANCE):
         return violation if np.isfinite(violation) else np.inf, False
     limit = TOLERANCE * max(1.0, float(np.max(abs(gradient), initial=0.0)))
@@ -41,7 +45,9 @@ def judge(x: np.ndarray, values: Any, lower: np.ndarray, upper: np.ndarray) -> t
             system = np.concatenate([(rows / length[:, None]).T, np.diag(gaps)])
             target = np.concatenate([gradient, np.zeros(len(rows))])
             below = np.concatenate([np.full(len(equal), -np.inf), np.zeros(len(slack))])
-            forces = scipy.optimize.lsq_linear(system, target, (below, np.inf), method="bvls" if len(rows) < 500 else "trf", tol=1e-14).x
+            forces = scipy.optimize.lsq_linear(
+                system, target, (below, np.inf), method="bvls" if len(rows) < 500 else "trf", tol=1e-14
+            ).x
         rest = np.max(abs(gradient - forces @ (rows / length[:, None])), initial=0.0)
         if rest <= limit and np.max(abs(forces) * gaps, initial=0.0) <= limit:
             return violation, True

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics, routes, solvers
+from descend.engine.portfolio import constrained, is_linear, smooth
 from descend.engine.probed import probed
+from descend.engine.stage import Stage
 from descend.engine.workers import Workers
 from descend.findings import Findings
 from descend.inspection import inspect
 from descend.problem import Problem
 from descend.routes.route import Route
-from descend.solvers import AskTell, Needs, Solver, ipopt
-from descend.solvers.flat import Flat
+from descend.solvers import AskTell, Needs, Solver
+from descend.solvers.algebra import convex_program
 
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 LISTABLE = 1 << 20  # members that can be listed at all
@@ -23,32 +25,7 @@ MANY = 200  # variables beyond which a covariance matrix is not worth learning
 SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
 RATE = 0.1  # and the steps that go with it
 SAMPLES = 16  # few for many steps: the noise of a step averages out over those that follow
-SEQUENTIAL = 100  # variables up to which SLSQP, whose steps cost their cube, is cheap
 FEW = 20  # variables up to which a covariance matrix is learned sooner than a gradient estimate pays
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One solver on one route.
-
-    Attributes:
-        solver: a `Solver` or an `AskTell`.
-        route: what differentiates the problem for it; None for plain automatic differentiation or none at all.
-        reason: why it is there, in a few words.
-        fallback: run only if the stage before it stalled.
-        alternative: begins where the attempt began, and is run even when there is a certified answer: a local optimum
-            need not be the best one, and another method may find another.
-    """
-
-    solver: Solver | AskTell
-    route: Any
-    reason: str
-    fallback: bool = False
-    alternative: bool = False
-
-    def __str__(self) -> str:
-        via = f" via {self.route}" if self.route is not None else ""
-        return f"{self.solver}{via}: {self.reason}"
 
 
 @dataclasses.dataclass
@@ -177,6 +154,9 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
     if domain.discrete:
         if problem.black_box or problem.random:
             return [population]
+        if is_linear(problem):
+            stalled = dataclasses.replace(population, fallback=True)
+            return [Stage(solvers.Highs(), None, "a linear problem, some of it in whole numbers"), stalled]
         return [Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation"), population]
     evolution = Stage(solvers.CMA(), None, "values only")
     if problem.black_box:
@@ -195,51 +175,6 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
         descent = Stage(constrained(problem, solvers.Descent()), None, "subgradients: line searches stall at kinks")
         return [descent, *([evolution] if domain.size <= MANY else [])]
     return smooth(problem)
-
-
-def smooth(problem: Problem) -> list[Stage]:
-    """The portfolio for smooth problems without noise: second derivatives first, where they are small enough.
-
-    Methods with different paths come next, from the same start, because a local optimum need not be the best one.
-    """
-    newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
-    if problem.domain.box is None or not Flat(problem).dense:
-        fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
-        return [Stage(newton, None, "smooth"), *fallback]
-    again = "from the start again: another path may lead to a better optimum"
-    interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
-    if problem.subject_to:
-        lagrangian = solvers.AugmentedLagrangian(solvers.TrustRegion())
-        return [
-            *interior,
-            Stage(solvers.SLSQP(), None, again if interior else "smooth", alternative=bool(interior)),
-            *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
-            Stage(lagrangian, None, "if that stalls", fallback=True),
-        ]
-    few = problem.domain.size <= SEQUENTIAL
-    other = solvers.SLSQP() if few else solvers.BoundedQuasiNewton(most=300)
-    return [
-        Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
-        Stage(other, None, again, alternative=True),
-        *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
-        Stage(solvers.TrustRegion(), None, "from the best point so far", fallback=True),
-    ]
-
-
-def quasi_newton(problem: Problem) -> Solver:
-    """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints."""
-    box = problem.domain.box
-    if box is None:
-        return constrained(problem, solvers.Descent())
-    bounded = np.isfinite(box[0]).any() or np.isfinite(box[1]).any()
-    return constrained(problem, solvers.BoundedQuasiNewton() if bounded else solvers.QuasiNewton())
-
-
-def constrained(problem: Problem, solver: Any) -> Any:
-    """The solver, inside an augmented Lagrangian if the problem has constraints that it would ignore."""
-    if not (problem.subject_to and solver.NEEDS.unconstrained):
-        return solver
-    return solvers.AugmentedLagrangian(solver)
 
 
 def _smoothed(problem: Problem, reason: str) -> Stage:
@@ -290,7 +225,11 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
         raise ValueError(f"{name} is misled by noise; try descend.solvers.Descent() or Population()")
     if needs.continuous and problem.domain.relax().discrete:
         raise ValueError(f"{name} needs continuous variables; try descend.solvers.Population()")
-    if needs.true_gradient and problem.domain.discrete:
+    if needs.linear and not is_linear(problem):
+        raise ValueError(f"{name} needs a linear loss and linear constraints; try descend.solvers.Ipopt() or SLSQP()")
+    if needs.convex_quadratic and (convex_program(problem) is None or problem.domain.polyhedron is None):
+        raise ValueError(f"{name} needs a convex quadratic problem; try descend.solvers.Ipopt() or SLSQP()")
+    if needs.true_gradient and problem.domain.discrete and not needs.linear:
         raise ValueError(f"{name} needs continuous variables; try descend.solvers.RelaxRound()")
     if needs.box and problem.domain.box is None:
         raise ValueError(f"{name} needs a domain that is a box; try descend.solvers.Descent()")

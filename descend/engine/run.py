@@ -15,8 +15,9 @@ from descend.engine.evaluate import Evaluator
 from descend.engine.finds import Finds
 from descend.engine.limits import Ending, Limits, OutOfTimeError
 from descend.engine.pace import Pace
-from descend.engine.plans import Plan, Stage
+from descend.engine.plans import Plan
 from descend.engine.position import Position
+from descend.engine.stage import Stage
 from descend.engine.storage import Storage
 from descend.engine.unbounded import distance, to_infinity, traceable
 from descend.engine.user_code import user_traceback

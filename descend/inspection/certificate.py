@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.inspection import curvature, neighborhood
-from descend.solvers.flat import Flat
+from descend.inspection import bounds, curvature, neighborhood
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
 from descend.solution import Certificate
+from descend.solvers.flat import Flat
 
 DRAWS = 64  # over which a random constraint is averaged
 
@@ -40,8 +40,9 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
             or 1e-3 where the problem is computed in float32).
 
     Returns:
-        Evidence "local", or "none" with the reason in `note`: the condition that fails, or why a certificate cannot be
-        made. In float32 the point checked is x rounded.
+        Evidence "local"; "proved", with the gap, where a lower bound shows that no feasible point is better; or "none"
+        with the reason in `note`: the condition that fails, or why a certificate cannot be made. In float32 the point
+        checked is x rounded.
     """
     obstacle = _obstacle(problem)
     if obstacle:
@@ -74,7 +75,14 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     ratio, nature = None, ""
     if not problems:
         ratio, problems, nature = _second_order(flat, point, loss, near, state, around, limit)
-    notes = problems or [nature]
+    notes, gap, evidence = problems or [nature], None, "none"
+    if not problems:
+        bound = bounds.of_squares(problem) or bounds.of_convexity(problem, point, loss, state.rest, state.lost(near))
+        gap = None if bound is None else max(0.0, loss - bound.value)
+        proved = gap is not None and gap <= limit * max(state.unit, abs(loss))
+        if bound is not None and proved:
+            notes = [f"no feasible point is better by more than {gap:.2g}: {bound.reason}"]
+        evidence = "proved" if proved else "local"
     if np.finfo(flat.dtype).bits < 64:
         notes.append(f"{flat.dtype} limits the check to {limit:g}")
     return Certificate(
@@ -86,7 +94,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
         bound_multipliers=state.carried,
         scale=state.unit,
         tolerance=limit,
-        evidence="none" if problems else "local",
+        gap=gap,
+        evidence=evidence,
         note="; ".join(notes),
         evaluations=flat.evaluations,
     )

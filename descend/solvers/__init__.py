@@ -2,9 +2,11 @@
 
 from descend.solvers.augmented_lagrangian import AugmentedLagrangian
 from descend.solvers.bounded_quasi_newton import BoundedQuasiNewton
+from descend.solvers.clarabel import Clarabel
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.highs import Highs
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
@@ -19,8 +21,10 @@ __all__ = [
     "AskTell",
     "AugmentedLagrangian",
     "BoundedQuasiNewton",
+    "Clarabel",
     "Descent",
     "Enumeration",
+    "Highs",
     "Ipopt",
     "Needs",
     "Population",

@@ -181,6 +181,19 @@ class Flat:
         blocks = [program(vector, padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)]
         return np.concatenate(blocks)[: len(indices)]
 
+    def slopes(self, vector: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """The constraints' derivatives along directions, shape (k, m), in forward mode."""
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            def push(v: jax.Array, directions: jax.Array) -> jax.Array:
+                return jax.vmap(lambda d: jax.jvp(lambda v: both(v)[1], (v,), (d,))[1])(directions)
+
+            return push
+
+        program = self._compiled("slopes", build)
+        self.evaluations += 3 * len(directions)
+        return np.concatenate([program(vector, b) for b in self._blocks(directions)])[: len(directions)]
+
     def curve(self, vector: np.ndarray, weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Hessian of loss + weights . constraints, times each direction: shape (k, n) for directions of shape (k, n).
 

@@ -79,6 +79,8 @@ class Needs(NamedTuple):
         free: it needs a domain without bounds.
         unconstrained: it ignores constraints.
         finite: it lists the members of the domain.
+        linear: it needs a loss and constraints that are read to be linear.
+        convex_quadratic: it needs a convex quadratic loss and constraints that bound convex quadratic sets.
     """
 
     gradient: bool = False
@@ -89,6 +91,8 @@ class Needs(NamedTuple):
     free: bool = False
     unconstrained: bool = False
     finite: bool = False
+    linear: bool = False
+    convex_quadratic: bool = False
 
 
 class Settings:

@@ -70,7 +70,8 @@ class TrustRegion(Solver):
         tolerance = self.tolerance or (1e-9 if np.finfo(model.flat.dtype).bits >= 64 else 1e-5)
         loss, gradient = model.at(z)
         reason, stalled, count = "", False, 0
-        for count in range(1, self.iterations + 1):
+        for _ in range(self.iterations):
+            count += 1
             pause(lambda z=z: model.tree(z))
             held = model.held(z, gradient)
             norm = float(np.max(abs(np.where(held, 0.0, gradient)), initial=0.0))
