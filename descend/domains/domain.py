@@ -8,13 +8,29 @@ array (lists, whole numbers, float32) is answered in NumPy float64, and no part 
 import abc
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from descend import numerics
+
+
+class Polyhedron(NamedTuple):
+    """The points x of lower <= x <= upper with rows @ x = values.
+
+    Attributes:
+        lower, upper: shape (n,), perhaps infinite.
+        rows: sparse, shape (k, n).
+        values: shape (k,).
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    rows: sparse.csr_array
+    values: np.ndarray
 
 
 class Domain(abc.ABC):
@@ -81,6 +97,14 @@ class Domain(abc.ABC):
     def box(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Lower and upper bounds, flat, of length `size`, if the set is exactly a box (perhaps infinite); else None."""
         return None
+
+    @property
+    def polyhedron(self) -> Polyhedron | None:
+        """The set in linear conditions on flat vectors, if it is convex and such a set; else None."""
+        box = self.box
+        if box is None or self.discrete:
+            return None
+        return Polyhedron(*box, sparse.csr_array((0, self.size)), np.zeros(0))
 
     @property
     def cardinality(self) -> int | None:

@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, slack
+from descend.domains.domain import Domain, Polyhedron, as_floats, slack
 from descend.domains.doubly_stochastic import doubly_stochastic
 
 
@@ -47,6 +48,13 @@ class Birkhoff(Domain):
 
     def start(self) -> np.ndarray:
         return np.full(self.shape, 1 / self.n)
+
+    @property
+    def polyhedron(self) -> Polyhedron:
+        """Every row and every column sums to one, between zero and one."""
+        each, ones = sparse.eye_array(self.n), np.ones((1, self.n))
+        rows = sparse.csr_array(sparse.vstack([sparse.kron(each, ones), sparse.kron(ones, each)]))
+        return Polyhedron(np.zeros(self.size), np.ones(self.size), rows, np.ones(2 * self.n))
 
     def sample(self, key: jax.Array) -> jax.Array:
         """A projected Gaussian around the start whose spread is itself random: from the middle to the vertices."""

@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from descend import numerics
 from descend.domains.binary import Binary
 from descend.domains.choice import Choice
-from descend.domains.domain import Domain
+from descend.domains.domain import Domain, Polyhedron
 from descend.domains.integer import Integer
 from descend.domains.permutation import Permutation
 from descend.domains.real import Real
@@ -119,6 +120,17 @@ class Product(Domain):
     def scale(self) -> np.ndarray:
         """Flat, of length `size`."""
         return np.concatenate([np.broadcast_to(p.scale, p.shape).ravel() for p in self.parts])
+
+    @property
+    def polyhedron(self) -> Polyhedron | None:
+        sets = [part.polyhedron for part in self.parts]
+        known = [each for each in sets if each is not None]
+        if len(known) < len(sets):
+            return None
+        lower, upper, values = (
+            np.concatenate([getattr(each, name) for each in known]) for name in ("lower", "upper", "values")
+        )
+        return Polyhedron(lower, upper, sparse.csr_array(sparse.block_diag([each.rows for each in known])), values)
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, as_shape, jitted_in_jax, say_shape, slack
+from descend.domains.domain import Domain, Polyhedron, as_floats, as_shape, jitted_in_jax, say_shape, slack
 
 
 def _counts(name: str, n: Any, k: Any) -> tuple[int, int]:
@@ -55,6 +56,13 @@ class Hypersimplex(Domain):
 
     def start(self) -> np.ndarray:
         return np.full(self.shape, self.k / self.n)
+
+    @property
+    def polyhedron(self) -> Polyhedron:
+        """Every point sums to k, between zero and one."""
+        points = self.size // self.n
+        rows = sparse.csr_array(sparse.kron(sparse.eye_array(points), np.ones((1, self.n))))
+        return Polyhedron(np.zeros(self.size), np.ones(self.size), rows, np.full(points, float(self.k)))
 
     def sample(self, key: jax.Array) -> jax.Array:
         """A projected Gaussian around the start whose spread is itself random: from the middle to the vertices."""

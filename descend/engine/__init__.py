@@ -1,6 +1,7 @@
 """The engine: which solver runs, for how long, and what its answer is worth."""
 
-from descend.engine.plans import Plan, Stage, plan
+from descend.engine.plans import Plan, plan
 from descend.engine.solving import solve
+from descend.engine.stage import Stage
 
 __all__ = ["Plan", "Stage", "plan", "solve"]

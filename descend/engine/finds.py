@@ -39,6 +39,13 @@ class Finds:
         """Begin another attempt."""
         self.here = Incumbent(self.evaluator.tolerance)
 
+    def hold(self) -> None:
+        """The point of this attempt is certified: only one that is better by more than the tolerance replaces it."""
+        same = self.best.same(self.here.x)
+        self.here.margin = self.here.tolerance * max(1.0, abs(self.here.loss))
+        if same:
+            self.best.margin = self.here.margin
+
     def offer(
         self, x: Any, draw: Draw, known: tuple[float, float] | None = None, repairing: bool = True
     ) -> tuple[bool, bool]:

@@ -22,6 +22,8 @@ class Incumbent:
         loss, violation: the latest estimates.
         judge: the judge's score, in the direction of the loss (smaller is better); infinite without one.
         challenges: comparisons made so far, from which fresh keys are drawn.
+        margin: by how much a feasible challenger must be better: what violations within the tolerance may gain must not
+            cost a certified point its place.
     """
 
     tolerance: float
@@ -30,6 +32,7 @@ class Incumbent:
     violation: float = np.inf
     judge: float = np.inf
     challenges: int = 0
+    margin: float = 0.0
 
     @property
     def feasible(self) -> bool:
@@ -79,11 +82,12 @@ class Incumbent:
         if feasible and problem.judge is not None:
             judge = judged(problem, x)
         if feasible and self.feasible:
-            better = (judge, charged) < (self.judge, self.loss)
+            better = (judge, charged) < (self.judge, self.loss - self.margin)
         else:
             better = self.x is None or (violation, charged) < (self.violation, self.loss)
         if better:
             self.x, self.loss, self.violation, self.judge = x, loss, violation, judge
+            self.margin = 0.0
         return better
 
 

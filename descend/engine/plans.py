@@ -3,17 +3,22 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from descend import routes, solvers
+from descend import numerics, routes, solvers
 from descend.domains.manifold import is_walkable
+from descend.engine.portfolio import constrained, is_linear, smooth
 from descend.engine.probed import probed
+from descend.engine.stage import Stage
 from descend.engine.workers import Workers
 from descend.findings import Findings
 from descend.inspection import inspect
 from descend.problem import Problem
 from descend.routes.route import Route
 from descend.solvers import AskTell, Needs, Solver
+from descend.solvers.algebra import convex_program
 
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 LISTABLE = 1 << 20  # members that can be listed at all
@@ -22,27 +27,6 @@ SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows
 RATE = 0.1  # and the steps that go with it
 SAMPLES = 16  # few for many steps: the noise of a step averages out over those that follow
 FEW = 20  # variables up to which a covariance matrix is learned sooner than a gradient estimate pays
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One solver on one route.
-
-    Attributes:
-        solver: a `Solver` or an `AskTell`.
-        route: what differentiates the problem for it; None for plain automatic differentiation or none at all.
-        reason: why it is there, in a few words.
-        fallback: run only if the stage before it stalled.
-    """
-
-    solver: Solver | AskTell
-    route: Any
-    reason: str
-    fallback: bool = False
-
-    def __str__(self) -> str:
-        via = f" via {self.route}" if self.route is not None else ""
-        return f"{self.solver}{via}: {self.reason}"
 
 
 @dataclasses.dataclass
@@ -63,10 +47,16 @@ class Plan:
         """One line a stage."""
         return [f"{index + 1}. {stage}" for index, stage in enumerate(self.stages)]
 
-    def after(self, index: int, stalled: bool) -> int | None:
-        """The index of the stage that follows, or None. A fall-back follows only a stage that stalled."""
-        later = range(index + 1, len(self.stages))
-        return next((i for i in later if stalled or not self.stages[i].fallback), None)
+    def after(self, index: int, stalled: bool, certified: bool) -> int | None:
+        """The index of the stage that follows, or None.
+
+        After a certified answer only alternatives follow; a fall-back only follows a stage that stalled.
+        """
+        for later in range(index + 1, len(self.stages)):
+            stage = self.stages[later]
+            if stage.alternative or (not certified and (stalled or not stage.fallback)):
+                return later
+        return None
 
     def __str__(self) -> str:
         return "\n".join([*self.lines(), "because of", *[f"  {finding}" for finding in self.findings]])
@@ -110,7 +100,7 @@ def made(
     route = as_route(route)
     if solver is not None and not isinstance(solver, Solver | AskTell):
         raise TypeError(f"solver must be a solver such as descend.solvers.Descent(), got {solver!r}")
-    findings = inspect(probed(problem, seconds, workers), key=key, thorough=False)
+    findings = _inspected(problem, key, seconds, workers)
     if solver is not None:
         stages = [Stage(constrained(problem, solver), route, "chosen by the caller")]
     else:
@@ -123,6 +113,18 @@ def made(
     for stage in stages:
         _check(problem, stage, is_noisy(problem, findings))
     return Plan(problem, stages, findings)
+
+
+def _inspected(problem: Problem, key: Any, seconds: float | None, workers: Workers | None) -> Findings:
+    """What is found at the start. The same question about the same traceable problem is answered once."""
+
+    def look() -> Findings:
+        return inspect(probed(problem, seconds, workers), key=key, thorough=False)
+
+    if problem.black_box or problem.given is not None:
+        return look()
+    seed = np.asarray(jax.random.key_data(numerics.as_key(key))).tobytes()
+    return problem.compiled(("findings", seed, jnp.result_type(float)), look)
 
 
 def as_route(route: Any) -> Any:
@@ -153,6 +155,9 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
     if domain.discrete:
         if problem.black_box or problem.random:
             return [population]
+        if is_linear(problem):
+            stalled = dataclasses.replace(population, fallback=True)
+            return [Stage(solvers.Highs(), None, "a linear problem, some of it in whole numbers"), stalled]
         return [Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation"), population]
     evolution = Stage(solvers.CMA(), None, "values only")
     if problem.black_box:
@@ -170,26 +175,7 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
     if "kinked" in words:
         descent = Stage(constrained(problem, solvers.Descent()), None, "subgradients: line searches stall at kinks")
         return [descent, *([evolution] if domain.size <= MANY else [])]
-    newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
-    fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
-    return [Stage(newton, None, "smooth"), *fallback]
-
-
-def quasi_newton(problem: Problem) -> Solver:
-    """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints."""
-    box = problem.domain.box
-    if box is None:
-        walkable = all(is_walkable(part) for part in problem.domain.parts)
-        return constrained(problem, solvers.RiemannianQuasiNewton() if walkable else solvers.Descent())
-    bounded = np.isfinite(box[0]).any() or np.isfinite(box[1]).any()
-    return constrained(problem, solvers.BoundedQuasiNewton() if bounded else solvers.QuasiNewton())
-
-
-def constrained(problem: Problem, solver: Any) -> Any:
-    """The solver, inside an augmented Lagrangian if the problem has constraints that it would ignore."""
-    if not (problem.subject_to and solver.NEEDS.unconstrained):
-        return solver
-    return solvers.AugmentedLagrangian(solver)
+    return smooth(problem)
 
 
 def _smoothed(problem: Problem, reason: str) -> Stage:
@@ -240,7 +226,11 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
         raise ValueError(f"{name} is misled by noise; try descend.solvers.Descent() or Population()")
     if needs.continuous and problem.domain.relax().discrete:
         raise ValueError(f"{name} needs continuous variables; try descend.solvers.Population()")
-    if needs.true_gradient and problem.domain.discrete:
+    if needs.linear and not is_linear(problem):
+        raise ValueError(f"{name} needs a linear loss and linear constraints; try descend.solvers.Ipopt() or SLSQP()")
+    if needs.convex_quadratic and (convex_program(problem) is None or problem.domain.polyhedron is None):
+        raise ValueError(f"{name} needs a convex quadratic problem; try descend.solvers.Ipopt() or SLSQP()")
+    if needs.true_gradient and problem.domain.discrete and not needs.linear:
         raise ValueError(f"{name} needs continuous variables; try descend.solvers.RelaxRound()")
     if needs.box and problem.domain.box is None:
         raise ValueError(f"{name} needs a domain that is a box; try descend.solvers.Descent()")

@@ -18,7 +18,7 @@ from descend.reporting.versions import version
 from descend.solution import Trace
 
 COLUMNS = ("evaluations", "seconds", "value", "violation", "current", "stage")  # of a trace
-KNOWN = ("loss", "violation", "judge", "challenges")  # of an incumbent, besides its x
+KNOWN = ("loss", "violation", "judge", "challenges", "margin")  # of an incumbent, besides its x
 
 
 @dataclasses.dataclass

@@ -15,8 +15,9 @@ from descend.engine.evaluate import Evaluator
 from descend.engine.finds import Finds
 from descend.engine.limits import Ending, Limits, OutOfTimeError
 from descend.engine.pace import Pace
-from descend.engine.plans import Plan, Stage
+from descend.engine.plans import Plan
 from descend.engine.position import Position
+from descend.engine.stage import Stage
 from descend.engine.storage import Storage
 from descend.engine.unbounded import distance, to_infinity, traceable
 from descend.engine.user_code import user_traceback
@@ -155,7 +156,8 @@ class Run:
             self.log(f"stage {position.stage + 1} of attempt {position.attempt + 1}: {self.stage}")
         position.stage_units = position.improved_units = self.count
         position.segment = position.improved_segment = 0
-        start = self.starts[position.attempt] if self.finds.here.x is None else self.finds.here.x
+        anew = self.finds.here.x is None or (self.stage.alternative and not position.nudges)
+        start = self.starts[position.attempt] if anew else self.finds.here.x
         if position.nudges:
             near = self.plan.problem.domain.neighbors(start, self._draw("nudge", position.nudges), 1)
             start = jax.tree.map(lambda a: np.asarray(a[0], np.float64), near)
@@ -239,18 +241,20 @@ class Run:
         self.state = None
         if self.certify is not None and here.feasible:
             self._check(self.pace.certificate(self.plan.problem))
-            found = self.certify(here.x)
+            known = self.certificate if self.finds.best.same(here.x) else None
+            found = self.certify(here.x) if known is None else known
             certified = found.evidence != "none"
             if self.finds.best.same(here.x):
                 self.certificate = found
-            still = found.stationarity is not None and found.stationarity <= found.tolerance
-            if still and not certified and position.nudges < NUDGES:
+            if certified:
+                self.finds.hold()
+            if not certified and _stationary(found) and position.nudges < NUDGES:
                 position.nudges += 1
                 self.log("stationary but not a minimum: began again nearby")
                 return
         position.nudges = 0
-        following = self.plan.after(position.stage, stalled)
-        if following is not None and not certified:
+        following = self.plan.after(position.stage, stalled, certified)
+        if following is not None:
             position.stage = following
         elif position.attempt + 1 < len(self.starts):
             position.attempt, position.stage = position.attempt + 1, 0
@@ -298,3 +302,9 @@ class Run:
     def _round(self, x: Any) -> Any:
         """The member of the domain that a solver's point stands for, in float64."""
         return self.plan.problem.domain.round(jax.tree.map(lambda a: np.asarray(a, np.float64), x))
+
+
+def _stationary(found: Certificate) -> bool:
+    """Whether the first-order conditions hold."""
+    sizes = (found.violation, found.stationarity, found.complementarity)
+    return all(size is not None and size <= found.tolerance for size in sizes)

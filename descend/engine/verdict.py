@@ -9,8 +9,10 @@ import numpy as np
 from descend.engine.run import Run
 from descend.engine.unbounded import distance, to_infinity, to_point, traceable
 from descend.inspection import least_violation
+from descend.program.structure import Degree
 from descend.solution import Certificate, Solution, Status
-from descend.solvers import Enumeration
+from descend.solvers import Enumeration, Highs
+from descend.solvers.algebra import degrees
 
 
 class Verdict:
@@ -37,7 +39,9 @@ class Verdict:
             solution.status = self._without_point()
         elif not self.ending.interrupted and self._unbounded():
             solution.status = Status.UNBOUNDED
-            self._evidence("local", "the loss falls without end along the ray")
+            known = degrees(self.problem)
+            linear = known is not None and known.linear
+            self._evidence("proved" if linear else "local", "the loss falls without end along the ray")
         elif solution.violation > solution.certificate.tolerance:
             solution.status = self._violating()
         else:
@@ -59,11 +63,24 @@ class Verdict:
                 self._evidence("proved", "every member was evaluated", gap=0.0)
                 return Status.OPTIMAL
             solution.message += f"; {run.evaluator.failures} members could not be evaluated"
-        if solution.certificate.evidence == "proved":
+        if solution.certificate.evidence == "proved" or self._branched():
             return Status.OPTIMAL
         if solution.certificate.evidence == "local":
             return Status.LOCAL
         return self._unproved()
+
+    def _branched(self) -> bool:
+        """Whether branch and bound left no gap; its bound is the solver's own, as the note says."""
+        solution, told = self.solution, self.solution.trace.signals.get("lower bound", [])
+        known = [bound for bound in told if np.isfinite(bound)]
+        if not known or not isinstance(self.run.stage.solver, Highs):
+            return False
+        loss = self.problem.sign * (solution.value or 0.0)
+        gap = max(0.0, loss - known[-1])
+        closed = gap <= solution.certificate.tolerance * max(1.0, abs(loss))
+        note = f"branch and bound by HiGHS leaves a gap of {gap:.2g}"
+        self._evidence("proved" if closed else "none", note, gap=gap)
+        return closed
 
     def _unproved(self) -> Status:
         """The status where no evidence is to be had."""
@@ -110,9 +127,20 @@ class Verdict:
         if not stationary:
             return None
         solution.conflicts = conflicts
-        solution.message = f"no nearby point satisfies {' and '.join(conflicts)}"
-        self._evidence("local", "the violation cannot be lowered nearby")
+        solution.message = f"no point satisfies {' and '.join(conflicts)}"
+        if self._linear():
+            self._evidence(
+                "proved", "the constraints are linear: the least violation nearby is the least of all"
+            )
+        else:
+            solution.message = solution.message.replace("no point", "no nearby point")
+            self._evidence("local", "the violation cannot be lowered nearby")
         return Status.INFEASIBLE
+
+    def _linear(self) -> bool:
+        """Whether all constraints are linear, over a convex domain."""
+        known = degrees(self.problem)
+        return known is not None and self.problem.domain.convex and bool(np.all(known.constraints <= Degree.LINEAR))
 
     def _replace(self, x: Any, loss: float, violation: float) -> None:
         solution, row = self.solution, self.solution.rows[0]

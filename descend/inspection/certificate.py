@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.inspection import curvature, neighborhood
+from descend.inspection import bounds, curvature, neighborhood
 from descend.inspection.charts import chartable, charted
-from descend.inspection.flat import Flat
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
 from descend.solution import Certificate
+from descend.solvers.flat import Flat
 
 DRAWS = 64  # over which a random constraint is averaged
 
@@ -44,14 +44,16 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
             or 1e-3 where the problem is computed in float32).
 
     Returns:
-        Evidence "local", or "none" with the reason in `note`: the condition that fails, or why a certificate cannot be
-        made. In float32 the point checked is x rounded.
+        Evidence "local"; "proved", with the gap, where a lower bound shows that no feasible point is better; or "none"
+        with the reason in `note`: the condition that fails, or why a certificate cannot be made. In float32 the point
+        checked is x rounded.
     """
     obstacle = _obstacle(problem)
     if obstacle:
         violation, spent = _violation(problem, x)
         return Certificate(violation, tolerance=tolerance or 1e-6, note=obstacle, evaluations=spent)
-    if not problem.domain.convex:
+    whole = problem.domain.convex  # a chart shows a part of a curved set, so that bounds on it prove nothing beyond
+    if not whole:
         problem, x = charted(problem, x)
     flat = Flat(problem)
     limit = tolerance or (1e-6 if np.finfo(flat.dtype).bits >= 64 else 1e-3)
@@ -80,7 +82,17 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     ratio, nature = None, ""
     if not problems:
         ratio, problems, nature = _second_order(flat, point, loss, near, state, around, limit)
-    notes = problems or [nature]
+    notes, gap, evidence = problems or [nature], None, "none"
+    if not problems:
+        bound = None
+        if whole:
+            rest, lost = state.rest, state.lost(near)
+            bound = bounds.of_squares(problem) or bounds.of_convexity(problem, point, loss, rest, lost)
+        gap = None if bound is None else max(0.0, loss - bound.value)
+        proved = gap is not None and gap <= limit * max(state.unit, abs(loss))
+        if bound is not None and proved:
+            notes = [f"no feasible point is better by more than {gap:.2g}: {bound.reason}"]
+        evidence = "proved" if proved else "local"
     if np.finfo(flat.dtype).bits < 64:
         notes.append(f"{flat.dtype} limits the check to {limit:g}")
     return Certificate(
@@ -92,7 +104,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
         bound_multipliers=state.carried,
         scale=state.unit,
         tolerance=limit,
-        evidence="none" if problems else "local",
+        gap=gap,
+        evidence=evidence,
         note="; ".join(notes),
         evaluations=flat.evaluations,
     )

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import scipy.optimize
 
-from descend.inspection.flat import Flat
 from descend.problem import Problem
+from descend.solvers.flat import Flat
 
 STARTS = 4  # besides the point given
 MOST = 12  # conflicting constraints that are tried one by one

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from descend.inspection import curvature, multipliers
-from descend.inspection.flat import Flat
+from descend.solvers.flat import Flat
 
 LARGEST = 5 * 10**7  # entries of the active Jacobian
 
@@ -77,6 +77,7 @@ class Balance:
         stationarity, complementarity: as in `Certificate`.
         rest: what is left of the Lagrangian's gradient, shape (n,), in scaled variables.
         carried: multipliers of the bounds, in the problem's units, or None where the domain is not a box.
+        pull: force of the bound on each coordinate, shape (n,), in scaled variables.
         reach: distance of each coordinate from the bound that carries it, shape (n,), in scaled variables.
         basis: the directions that the domain leaves free under these forces, shape (n, f), orthonormal, in scaled
             variables, or an index of coordinates; None when they are not a subspace that can be told.
@@ -89,10 +90,16 @@ class Balance:
     complementarity: float
     rest: np.ndarray
     carried: np.ndarray | None
+    pull: np.ndarray
     reach: np.ndarray
     basis: np.ndarray | None
     weak: bool
     unit: float
+
+    def lost(self, near: Near) -> float:
+        """What the forces at a distance from their constraints and bounds may cost: the sum of force times distance."""
+        held = np.append(self.forces * near.gaps, self.pull * self.reach)
+        return float(np.sum(abs(held)))
 
 
 def in_box(flat: Flat, point: np.ndarray, gradient: np.ndarray, near: Near, limit: float, unit: float) -> Balance:
@@ -114,6 +121,7 @@ def in_box(flat: Flat, point: np.ndarray, gradient: np.ndarray, near: Near, limi
         complementarity=_complementarity(np.append(forces, carried), np.append(near.gaps, distance), unit),
         rest=rest,
         carried=-carried / flat.scale,
+        pull=carried,
         reach=np.where(carried != 0, distance, 0.0),
         basis=np.flatnonzero(~strong),
         weak=bool(np.any((low | high) & ~strong)),
@@ -155,6 +163,7 @@ def in_convex_set(
         complementarity=_complementarity(forces, near.gaps, unit),
         rest=rest * size,
         carried=None,
+        pull=np.zeros(flat.size),
         reach=np.zeros(flat.size),
         basis=_kept(flat, point - flat.scale * (slope + forces @ normals) / size),
         weak=False,

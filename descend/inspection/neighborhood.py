@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from descend.inspection.flat import Flat
+from descend.solvers.flat import Flat
 
 PROBES = 8  # sampled directions
 

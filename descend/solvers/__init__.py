@@ -2,22 +2,31 @@
 
 from descend.solvers.augmented_lagrangian import AugmentedLagrangian
 from descend.solvers.bounded_quasi_newton import BoundedQuasiNewton
+from descend.solvers.clarabel import Clarabel
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.highs import Highs
+from descend.solvers.ipopt import Ipopt
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
 from descend.solvers.riemannian import RiemannianQuasiNewton
+from descend.solvers.slsqp import SLSQP
 from descend.solvers.solver import AskTell, Needs, Progress, Solver, Values
+from descend.solvers.trust_region import TrustRegion
 
 __all__ = [
     "CMA",
+    "SLSQP",
     "AskTell",
     "AugmentedLagrangian",
     "BoundedQuasiNewton",
+    "Clarabel",
     "Descent",
     "Enumeration",
+    "Highs",
+    "Ipopt",
     "Needs",
     "Population",
     "Progress",
@@ -25,5 +34,6 @@ __all__ = [
     "RelaxRound",
     "RiemannianQuasiNewton",
     "Solver",
+    "TrustRegion",
     "Values",
 ]

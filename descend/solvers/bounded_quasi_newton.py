@@ -1,5 +1,6 @@
 """L-BFGS-B, the native one of scipy: for smooth problems in a box."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from descend.problem import Problem
+from descend.solvers.flat import Flat
 from descend.solvers.segments import pause
 from descend.solvers.solver import Needs, Progress, Solver
 
@@ -30,6 +32,7 @@ class BoundedQuasiNewton(Solver):
     Args:
         memory: how many pairs of steps and gradients are kept.
         iterations: in one segment.
+        most: iterations in all; 0 for no limit.
         tolerance: on the largest entry of the projected scaled gradient, relative to max(1, |loss|); 0 chooses 1e-9 in
             float64, 1e-5 in float32.
 
@@ -38,6 +41,7 @@ class BoundedQuasiNewton(Solver):
 
     memory: int = 20
     iterations: int = 300
+    most: int = 0
     tolerance: float = 0.0
     NEEDS: ClassVar[Needs] = Needs(
         gradient=True, true_gradient=True, continuous=True, deterministic=True, box=True, unconstrained=True
@@ -53,14 +57,13 @@ class BoundedQuasiNewton(Solver):
 
     def step(self, problem: Problem, state: BoundedState) -> tuple[BoundedState, Progress]:
         domain, scale = problem.domain, problem.domain.scale
-        program = problem.compiled("value and gradient", lambda: self._build(problem))
-        inputs = problem.inputs
+        evaluate = self._evaluate(problem)
         lowest, best = np.inf, state.z
 
         def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal lowest, best
             pause(lambda: domain.unravel(best * scale))
-            loss, gradient = program(z, inputs)
+            loss, gradient = evaluate(z)
             if float(loss) < lowest:
                 lowest, best = float(loss), z.copy()
             return float(loss), np.asarray(gradient, np.float64)
@@ -85,11 +88,26 @@ class BoundedQuasiNewton(Solver):
         stopped = result.nit < self.iterations
         norm = np.max(np.abs(z - np.clip(z - result.jac, lower, upper)), initial=0.0)
         state = BoundedState(z, np.asarray(float(result.fun)), state.steps + result.nit)
+        spent = bool(self.most) and int(state.steps) >= self.most
         x = domain.unravel(z * scale)
         message = str(result.message).lower()
         stalled = not norm <= 10 * tolerance * max(1.0, abs(float(result.fun)))
         signals = {"gradient norm": float(norm)}
-        return state, Progress(x, float(result.fun), 3 * result.nfev, stopped, message * stopped, stalled, signals)
+        reason = message if stopped or spent else ""
+        return state, Progress(x, float(result.fun), 3 * result.nfev, bool(reason), reason, stalled, signals)
+
+    def _evaluate(self, problem: Problem) -> Callable[[np.ndarray], tuple[Any, Any]]:
+        """Loss and scaled gradient: where there are no constraints, by the program that other solvers use too."""
+        if not problem.subject_to:
+            flat = Flat(problem)
+
+            def shared(z: np.ndarray) -> tuple[float, np.ndarray]:
+                loss, _, gradient = flat.gradient(z * flat.scale)
+                return loss, gradient * flat.scale
+
+            return shared
+        program, inputs = problem.compiled("value and gradient", lambda: self._build(problem)), problem.inputs
+        return lambda z: program(z, inputs)
 
     def _build(self, problem: Problem) -> Any:
         domain, scale = problem.domain, jnp.asarray(problem.domain.scale)

@@ -80,6 +80,8 @@ class Needs(NamedTuple):
         walkable: it needs every variable to be without bounds or on a manifold.
         unconstrained: it ignores constraints.
         finite: it lists the members of the domain.
+        linear: it needs a loss and constraints that are read to be linear.
+        convex_quadratic: it needs a convex quadratic loss and constraints that bound convex quadratic sets.
     """
 
     gradient: bool = False
@@ -91,6 +93,8 @@ class Needs(NamedTuple):
     walkable: bool = False
     unconstrained: bool = False
     finite: bool = False
+    linear: bool = False
+    convex_quadratic: bool = False
 
 
 class Settings:

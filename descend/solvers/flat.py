@@ -1,4 +1,7 @@
-"""A traceable problem as functions of one flat vector, with what they cost: for checks that are made in NumPy."""
+"""A traceable problem as functions of one flat vector, with what they cost: for solvers and checks that work in NumPy.
+
+What is compiled belongs to the problem: all solvers of a plan and the certificate share the same programs.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +13,7 @@ import numpy as np
 from descend.problem import Problem
 
 BLOCK = 16  # points or rows in one compiled call: one compilation serves any number of them
+DENSE, ENTRIES = 500, 10**6  # variables, and entries of a Jacobian, up to which whole matrices are computed at once
 
 
 class Flat:
@@ -19,9 +23,10 @@ class Flat:
     A route is ignored. Random functions draw from key 0; data in batches is averaged over all rows.
 
     Args:
-        problem: a problem whose functions can be traced.
+        problem: a problem whose functions can be traced; one that was restated with a merit has no constraints.
 
     Attributes:
+        stated: its constraints.
         evaluations: units spent so far; a gradient counts 3, a Hessian-vector product 6.
         scale: of the variables, shape (n,).
         lower, upper, unit: bounds and scale of the constraint values, each of shape (m,).
@@ -31,27 +36,37 @@ class Flat:
     def __init__(self, problem: Problem):
         self.problem = problem if problem.route is None else problem.via(None)
         self.evaluations = 0
+        self._last: tuple[np.ndarray, tuple[float, np.ndarray, np.ndarray, np.ndarray]] | None = None
         self.size = problem.domain.size
         self.scale = np.broadcast_to(problem.domain.scale, (self.size,)).astype(np.float64)
-        like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), problem.domain.start()
-        )
-        shapes = jax.eval_shape(lambda x: self.problem.evaluate(x), like)
-        self.dtype = np.dtype(min((a.dtype for a in jax.tree.leaves((like, shapes))), key=lambda d: jnp.finfo(d).bits))
-        self.shapes = [
-            np.broadcast_shapes(value.shape, c.lower.shape, c.upper.shape)
-            for c, value in zip(problem.subject_to, shapes.constraints, strict=True)
-        ]
-        self.value_shapes = [value.shape for value in shapes.constraints]
-        stated = list(zip(problem.subject_to, self.shapes, strict=True))
+        self.stated = problem.subject_to if problem.merit is None else ()
+        self.dtype, self.shapes, self.value_shapes = problem.compiled("flat", self._read)
+        stated = list(zip(self.stated, self.shapes, strict=True))
         self.lower = _join([np.broadcast_to(c.lower, shape) for c, shape in stated])
         self.upper = _join([np.broadcast_to(c.upper, shape) for c, shape in stated])
         self.unit = _join([np.broadcast_to(c.scale, shape) for c, shape in stated])
+
+    def _read(self) -> tuple[np.dtype, list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """The least precise dtype, and the shapes of the constraints' values with and without their bounds."""
+        start = self.problem.domain.start()
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), start)
+        shapes = jax.eval_shape(lambda x: self.problem.evaluate(x), like)
+        dtype = np.dtype(min((a.dtype for a in jax.tree.leaves((like, shapes))), key=lambda d: jnp.finfo(d).bits))
+        broad = [
+            np.broadcast_shapes(value.shape, c.lower.shape, c.upper.shape)
+            for c, value in zip(self.stated, shapes.constraints, strict=True)
+        ]
+        return dtype, broad, [value.shape for value in shapes.constraints]
 
     @property
     def constraints(self) -> int:
         """The number of constraint values."""
         return len(self.lower)
+
+    @property
+    def dense(self) -> bool:
+        """Whether the Jacobian and the Hessian are small enough to be computed as whole matrices."""
+        return self.size <= DENSE and self.size * (1 + self.constraints) <= ENTRIES
 
     def vector(self, x: Any) -> np.ndarray:
         """A point of the domain as a vector, rounded to `dtype`, because that is what JAX sees."""
@@ -89,6 +104,8 @@ class Flat:
 
     def gradient(self, vector: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Loss, constraint values of shape (m,), and the gradient of the loss, shape (n,)."""
+        if self.dense:
+            return self.first(vector)[:3]
 
         def build(both: Callable[..., Any]) -> Callable[..., Any]:
             return lambda v: jax.value_and_grad(both, has_aux=True)(v)
@@ -97,10 +114,59 @@ class Flat:
         self.evaluations += 3
         return float(loss), constraints, gradient
 
+    def first(self, vector: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """As `gradient`, and the Jacobian of the constraint values, shape (m, n). The last point is remembered."""
+        if self._last is not None and np.array_equal(vector, self._last[0]):
+            return self._last[1]
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            def everything(v: jax.Array) -> jax.Array:
+                loss, constraints = both(v)
+                return jnp.append(loss, constraints)
+
+            def run(v: jax.Array) -> tuple[jax.Array, jax.Array]:
+                values, back = jax.vjp(everything, v)
+                if len(values) <= 2 * v.size:
+                    return values, jax.vmap(lambda row: back(row)[0])(jnp.eye(len(values), dtype=values.dtype))
+                try:
+                    return values, jax.jacfwd(everything)(v)
+                except TypeError:  # a function with a reverse rule only
+                    return values, jax.vmap(lambda row: back(row)[0])(jnp.eye(len(values), dtype=values.dtype))
+
+            return run
+
+        values, rows = self._compiled("first", build)(vector)
+        self.evaluations += 3 * (1 + min(self.constraints, self.size))
+        found = float(values[0]), values[1:], rows[0], rows[1:]
+        self._last = vector.copy(), found
+        return found
+
+    def hessian(self, vector: np.ndarray, weights: np.ndarray, factor: float = 1.0) -> np.ndarray:
+        """Hessian of factor * loss + weights . constraints, shape (n, n)."""
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            def run(v: jax.Array, weights: jax.Array, factor: jax.Array) -> jax.Array:
+                def slope(v: jax.Array) -> jax.Array:
+                    loss, constraints = both(v)
+                    return factor * loss + jnp.vdot(weights, constraints)
+
+                try:
+                    return jax.jacfwd(jax.grad(slope))(v)
+                except TypeError:  # a function with a reverse rule only
+                    return jax.jacrev(jax.grad(slope))(v)
+
+            return run
+
+        self.evaluations += 6 * self.size
+        found = self._compiled("hessian", build)(vector, weights, np.asarray(factor))
+        return (found + found.T) / 2
+
     def rows(self, vector: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """Gradients of the chosen constraint values, shape (len(indices), n)."""
         if len(indices) == 0:
             return np.zeros((0, self.size))
+        if self.dense:
+            return self.first(vector)[3][indices]
         self.evaluations += 3 * len(indices)
 
         def build(both: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,6 +180,19 @@ class Flat:
         padded = np.resize(indices, -(-len(indices) // BLOCK) * BLOCK)
         blocks = [program(vector, padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)]
         return np.concatenate(blocks)[: len(indices)]
+
+    def slopes(self, vector: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """The constraints' derivatives along directions, shape (k, m), in forward mode."""
+
+        def build(both: Callable[..., Any]) -> Callable[..., Any]:
+            def push(v: jax.Array, directions: jax.Array) -> jax.Array:
+                return jax.vmap(lambda d: jax.jvp(lambda v: both(v)[1], (v,), (d,))[1])(directions)
+
+            return push
+
+        program = self._compiled("slopes", build)
+        self.evaluations += 3 * len(directions)
+        return np.concatenate([program(vector, b) for b in self._blocks(directions)])[: len(directions)]
 
     def curve(self, vector: np.ndarray, weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Hessian of loss + weights . constraints, times each direction: shape (k, n) for directions of shape (k, n).
@@ -134,6 +213,8 @@ class Flat:
 
         if len(directions) == 0:
             return np.zeros((0, self.size))
+        if self.dense and 2 * len(directions) >= self.size:
+            return directions @ self.hessian(vector, weights)
         program = self._compiled("curve", build)
         self.evaluations += 6 * len(directions)
         return np.concatenate([program(vector, weights, b) for b in self._blocks(directions)])[: len(directions)]

@@ -1,0 +1,87 @@
+"""Which solvers a problem without noise gets, in which order."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from descend import solvers
+from descend.domains.manifold import is_walkable
+from descend.engine.stage import Stage
+from descend.problem import Problem
+from descend.solvers import Solver, ipopt
+from descend.solvers.algebra import convex_program, degrees
+from descend.solvers.flat import Flat
+
+SEQUENTIAL = 100  # variables up to which SLSQP, whose steps cost their cube, is cheap
+
+
+def smooth(problem: Problem) -> list[Stage]:
+    """The portfolio for smooth problems without noise: second derivatives first, where they are small enough.
+
+    Methods with different paths come next, from the same start, because a local optimum need not be the best one.
+    """
+    if is_linear(problem):
+        return [Stage(solvers.Highs(), None, "a linear problem"), *_after(problem)]
+    if problem.domain.polyhedron is not None and convex_program(problem) is not None:
+        return [Stage(solvers.Clarabel(), None, "a convex quadratic problem"), *_after(problem)]
+    return _general(problem)
+
+
+def _after(problem: Problem) -> list[Stage]:
+    """What follows where a solver for convex problems stalls: a local answer is the best one, so none is sought."""
+    return [
+        dataclasses.replace(stage, fallback=True, alternative=False, reason="if that stalls")
+        for stage in _general(problem)
+    ]
+
+
+def _general(problem: Problem) -> list[Stage]:
+    """The same for a problem without structure."""
+    newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
+    if problem.domain.box is None or not Flat(problem).dense:
+        fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
+        return [Stage(newton, None, "smooth"), *fallback]
+    again = "from the start again: another path may lead to a better optimum"
+    interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
+    if problem.subject_to:
+        lagrangian = solvers.AugmentedLagrangian(solvers.TrustRegion())
+        return [
+            *interior,
+            Stage(solvers.SLSQP(), None, again if interior else "smooth", alternative=bool(interior)),
+            *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
+            Stage(lagrangian, None, "if that stalls", fallback=True),
+        ]
+    few = problem.domain.size <= SEQUENTIAL
+    other = solvers.SLSQP() if few else solvers.BoundedQuasiNewton(most=300)
+    return [
+        Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
+        Stage(other, None, again, alternative=True),
+        *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
+        Stage(solvers.TrustRegion(), None, "from the best point so far", fallback=True),
+    ]
+
+
+def quasi_newton(problem: Problem) -> Solver:
+    """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints."""
+    box = problem.domain.box
+    if box is None:
+        walkable = all(is_walkable(part) for part in problem.domain.parts)
+        return constrained(problem, solvers.RiemannianQuasiNewton() if walkable else solvers.Descent())
+    bounded = np.isfinite(box[0]).any() or np.isfinite(box[1]).any()
+    return constrained(problem, solvers.BoundedQuasiNewton() if bounded else solvers.QuasiNewton())
+
+
+def constrained(problem: Problem, solver: Any) -> Any:
+    """The solver, inside an augmented Lagrangian if the problem has constraints that it would ignore."""
+    if not (problem.subject_to and solver.NEEDS.unconstrained):
+        return solver
+    return solvers.AugmentedLagrangian(solver)
+
+
+def is_linear(problem: Problem) -> bool:
+    """Whether the problem is a linear program, some variables perhaps being whole numbers."""
+    if problem.domain.relax().polyhedron is None:
+        return False
+    known = degrees(problem)
+    return known is not None and known.linear

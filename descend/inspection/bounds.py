@@ -1,0 +1,70 @@
+"""Lower bounds on the loss that the structure of a problem gives: what turns a local optimum into the global one."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from descend.problem import Problem
+from descend.program import squares
+from descend.solvers.algebra import LONG, convex_program
+from descend.solvers.cost import cost
+
+FAR = 100.0  # scales from x within which a bound holds where the domain has none
+
+
+class Bound(NamedTuple):
+    """A lower bound on the loss of every feasible point.
+
+    Attributes:
+        value: the bound.
+        reason: what it rests on, in a few words.
+    """
+
+    value: float
+    reason: str
+
+
+def of_squares(problem: Problem) -> Bound | None:
+    """The constant part of a loss that is written as a sum of squares plus a constant; None where it is not."""
+
+    def build() -> float | None:
+        plain = problem.via(None)
+        loss = lambda v: plain.evaluate(problem.domain.unravel(v)).loss  # noqa: E731
+        x = jnp.zeros(problem.domain.size, jnp.result_type(float))
+        try:
+            found = squares.read(loss, x) if cost(loss, x) <= LONG else None
+        except Exception:  # what cannot be read is not known
+            return None
+        return None if found is None else found.constant
+
+    fixed = problem.given is None and problem.data is None
+    constant = problem.compiled("squares", build) if fixed else build()
+    return None if constant is None else Bound(constant, "the loss is a sum of squares")
+
+
+def of_convexity(problem: Problem, point: np.ndarray, loss: float, rest: np.ndarray, lost: float) -> Bound | None:
+    """The bound that multipliers prove for a convex program that is linear or quadratic; None for other problems,
+    and for domains that are no box.
+
+    For a convex loss f and constraints c, f(y) >= f(x) + f'(x)(y - x), where f'(x) = rest - multipliers c'(x), and a
+    multiplier times c'(x)(y - x) is at most the multiplier times the distance of c(x) from its bound.
+
+    Args:
+        problem: the problem.
+        point: x, flat.
+        loss: f(x).
+        rest: what is left of the Lagrangian's gradient, in scaled variables, shape (n,).
+        lost: the sum of |multiplier times distance| over constraints and bounds.
+
+    Returns:
+        The bound on points of the domain that are within `FAR` scales of x in the directions that have no bounds.
+    """
+    hull = problem.domain.polyhedron
+    if hull is None or problem.domain.box is None or convex_program(problem) is None:
+        return None
+    scale = np.broadcast_to(problem.domain.scale, point.shape)
+    with np.errstate(invalid="ignore"):
+        reach = np.maximum(hull.upper - point, point - hull.lower) / scale
+    reach = np.where(np.isfinite(reach), reach, FAR * np.maximum(1.0, abs(point) / scale))
+    return Bound(loss - lost - float(abs(rest) @ reach), "the problem is convex")

@@ -1,0 +1,118 @@
+"""HiGHS, the native simplex, interior-point and branch-and-bound codes: for linear problems, whole numbers or not."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import highspy
+import jax
+import numpy as np
+from scipy import sparse
+
+from descend.problem import Problem
+from descend.solvers.algebra import coefficients, degrees, integral
+from descend.solvers.flat import Flat
+from descend.solvers.segments import pause
+from descend.solvers.solver import Needs, Progress, Solver
+
+CALLS = highspy.cb.HighsCallbackType
+LISTENED = (
+    CALLS.kCallbackMipInterrupt, CALLS.kCallbackSimplexInterrupt, CALLS.kCallbackIpmInterrupt,
+    CALLS.kCallbackMipImprovingSolution,
+)  # fmt: skip
+
+
+class HighsState(NamedTuple):
+    """The point, and the lower bound on the loss that branch and bound gave (-infinity before)."""
+
+    x: np.ndarray
+    bound: np.ndarray
+
+
+class Native(highspy.Highs):
+    """HiGHS without a word on standard output, not even the banner with which callbacks are enabled."""
+
+    def __init__(self) -> None:
+        super(highspy.Highs, self).__init__()
+        self.setOptionValue("output_flag", False)
+
+
+@dataclass(frozen=True, repr=False)
+class Highs(Solver):
+    """Linear programs, and mixed-integer ones by branch and bound (`highspy`).
+
+    One segment. The coefficients are derivatives at zero; that the problem is linear is known from reading it. Domains
+    may be boxes, whole or real, and sets whose hull linear conditions state: choices, subsets, permutations, simplexes.
+
+    Args:
+        gap: relative gap between value and bound at which branch and bound ends.
+
+    Source: Huangfu & Hall (2018).
+    """
+
+    gap: float = 1e-9
+    NEEDS: ClassVar[Needs] = Needs(gradient=True, true_gradient=True, deterministic=True, linear=True)
+
+    def init(self, problem: Problem, start: Any, key: jax.Array) -> HighsState:
+        return HighsState(np.asarray(problem.domain.ravel(start), np.float64), np.asarray(-np.inf))
+
+    def step(self, problem: Problem, state: HighsState) -> tuple[HighsState, Progress]:
+        flat, known = Flat(problem), degrees(problem)
+        hull = problem.domain.relax().polyhedron
+        if known is None or not known.linear or hull is None:
+            raise ValueError("Highs needs a linear problem over sets that linear conditions state")
+        found, whole = coefficients(flat, known), integral(problem)
+        rows = sparse.csr_array(sparse.vstack([found.rows, hull.rows]))
+        program = highspy.HighsLp()
+        program.num_col_, program.num_row_ = flat.size, rows.shape[0]
+        program.col_cost_, program.offset_ = found.slope, found.constant
+        program.col_lower_, program.col_upper_ = hull.lower, hull.upper
+        program.row_lower_ = np.concatenate([flat.lower - found.offsets, hull.values])
+        program.row_upper_ = np.concatenate([flat.upper - found.offsets, hull.values])
+        program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        program.a_matrix_.start_, program.a_matrix_.index_ = rows.indptr, rows.indices
+        program.a_matrix_.value_ = rows.data
+        if whole.any():
+            kinds = highspy.HighsVarType
+            program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
+        listener = Listener(problem, state.x)
+        native = Native()
+        for name, value in {"mip_rel_gap": self.gap, "mip_abs_gap": 1e-9, "threads": 1, "random_seed": 0}.items():
+            native.setOptionValue(name, value)
+        native.setCallback(listener, None)
+        for each in LISTENED:
+            native.startCallback(each)
+        native.passModel(program)
+        native.run()
+        if listener.error is not None:
+            raise listener.error
+        status, info = native.getModelStatus(), native.getInfo()
+        x = np.asarray(native.getSolution().col_value, np.float64)
+        x = listener.best if len(x) != flat.size or not np.isfinite(x).all() else np.clip(x, hull.lower, hull.upper)
+        x = np.where(whole, np.round(x), x)
+        bound = float(info.mip_dual_bound) if whole.any() else -np.inf
+        optimal = status == highspy.HighsModelStatus.kOptimal
+        loss = float(found.constant + found.slope @ x)
+        reason = f"HiGHS: {native.modelStatusToString(status).lower()}"
+        signals = {"lower bound": bound} if np.isfinite(bound) else {}
+        units = flat.evaluations
+        progress = Progress(problem.domain.unravel(x), loss, units, True, reason, not optimal, signals)
+        return HighsState(x, np.asarray(bound)), progress
+
+
+class Listener:
+    """What HiGHS calls: keeps the best point and lets the engine in. No exception may cross the native code."""
+
+    def __init__(self, problem: Problem, x: np.ndarray):
+        self.problem, self.best = problem, x
+        self.error: BaseException | None = None
+
+    def __call__(self, kind: Any, message: str, told: Any, answer: Any, data: Any) -> None:
+        if kind == CALLS.kCallbackMipImprovingSolution:
+            self.best = np.array(told.mip_solution, np.float64)
+            return
+        try:
+            pause(lambda: self.problem.domain.unravel(self.best))
+        except BaseException as error:
+            self.error = error
+        if self.error is not None and answer is not None:
+            answer.user_interrupt = 1
