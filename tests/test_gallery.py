@@ -404,3 +404,12 @@ def test_the_reverse_derivative_of_a_circuit_is_its_boolean_difference():
 def test_the_counterexample_with_tied_parameters():
     """relu(w) - relu(-w) is w, outside of the theorem on machine-representable parameters."""
     assert jax.grad(lambda w: jax.nn.relu(w) - jax.nn.relu(-w))(0.0) == 0
+
+
+def test_the_trainable_gate_is_a_step_with_a_slope():
+    from descend.gallery.trainable_gate import FINE, gate
+
+    w = jnp.linspace(0.0, 1.0, 1234)
+    assert np.all(np.abs(gate(w) - (w >= 0.5)) <= 1 / FINE)
+    np.testing.assert_allclose(jax.vmap(jax.grad(gate))(w), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(jax.grad(lambda w: gate(w, 0.3)))(w), 0.3, rtol=1e-12)
