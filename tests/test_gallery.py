@@ -385,3 +385,31 @@ def test_the_split_of_anyloss_is_stratified_and_its_padding_is_left_out():
     train = part(jax.random.key(0), y, there, 0.7)
     assert set(np.unique(train)) == {0.0, 1.0}
     assert (train @ y, train @ (1 - y), train[50:].sum()) == (7, 28, 0)
+
+
+def test_the_reverse_derivative_of_a_circuit_is_its_boolean_difference():
+    """Of parameters in which the circuit is linear; where a bit is copied and multiplied by itself, the two differ."""
+    from descend.gallery.reverse_derivative import SIZES, circuit, mod_2
+
+    bits, theta = np.random.default_rng(0).integers(0, 2, (2, sum(SIZES))).astype(float)
+    f = jax.jit(lambda theta: circuit(theta, bits[:64]))
+    (flips,) = jax.vjp(f, theta)[1](1.0)
+    at = lambda i, bit: f(jnp.asarray(theta).at[i].set(bit))  # noqa: E731
+    difference = [at(i, 1.0) != at(i, 0.0) for i in range(theta.size)]
+    np.testing.assert_array_equal(flips % 2, np.array(difference))
+    assert 0 < np.sum(difference) < 100
+    assert jax.grad(lambda x: mod_2(x * x))(1.0) % 2 == 0  # the formal derivative, not the difference f(1) - f(0)
+
+
+def test_the_counterexample_with_tied_parameters():
+    """relu(w) - relu(-w) is w, outside of the theorem on machine-representable parameters."""
+    assert jax.grad(lambda w: jax.nn.relu(w) - jax.nn.relu(-w))(0.0) == 0
+
+
+def test_the_trainable_gate_is_a_step_with_a_slope():
+    from descend.gallery.trainable_gate import FINE, gate
+
+    w = jnp.linspace(0.0, 1.0, 1234)
+    assert np.all(np.abs(gate(w) - (w >= 0.5)) <= 1 / FINE)
+    np.testing.assert_allclose(jax.vmap(jax.grad(gate))(w), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(jax.grad(lambda w: gate(w, 0.3)))(w), 0.3, rtol=1e-12)
