@@ -5,6 +5,7 @@ import pkgutil
 
 from descend.routes.black_box import black_box, reraised
 from descend.routes.directions import gaussian, rademacher
+from descend.routes.enumerate import Enumerate, enumerate
 from descend.routes.finite import Finite, Stencil, central, finite, five_point, one_sided
 from descend.routes.forward import Forward, forward
 from descend.routes.route import Needs, Route
@@ -14,6 +15,7 @@ from descend.routes.spsa import Spsa, spsa
 from descend.routes.straight_through import StraightThrough, identity, straight_through
 
 __all__ = [
+    "Enumerate",
     "Finite",
     "Forward",
     "Needs",
@@ -25,6 +27,7 @@ __all__ = [
     "StraightThrough",
     "black_box",
     "central",
+    "enumerate",
     "every",
     "finite",
     "five_point",

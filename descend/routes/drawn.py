@@ -44,6 +44,11 @@ class Draws(NamedTuple):
         return cls(primals, tangents, run, vectors)
 
     @property
+    def outputs(self) -> int:
+        """How many floating results there are."""
+        return sum(int(o.size) for o in self.vectors.outputs if jax.numpy.issubdtype(o.dtype, jax.numpy.inexact))
+
+    @property
     def size(self) -> int:
         """How many numbers are differentiated."""
         return sum(int(p.size) for p in self.primals)
