@@ -32,8 +32,11 @@ class Bernoulli(Family):
         return (jax.random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
 
     def log_prob(self, y: Any, p: Any) -> Any:
-        chance = jnp.where(y > 0.5, p, 1 - p)
+        chance = self.prob(y, p)
         return jnp.log(jnp.where(chance > 0, chance, 1)) + jnp.where(chance > 0, 0, -jnp.inf)
+
+    def prob(self, y: Any, p: Any) -> Any:
+        return jnp.where(y > 0.5, p, 1 - p)
 
     def outcomes(self, p: Any) -> int:
         return 2

@@ -50,6 +50,10 @@ class Family(abc.ABC):
     def log_prob(self, y: Any, *parameters: Any) -> Any:
         """The log of the probability, or of its density, for each element of the batch."""
 
+    def prob(self, y: Any, *parameters: Any) -> Any:
+        """The probability of each element."""
+        return jnp.exp(self.log_prob(y, *parameters))
+
     def outcomes(self, *parameters: Any) -> int | None:
         """How many values an element can take, if that is known from the shapes; else None."""
         return None

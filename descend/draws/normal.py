@@ -33,5 +33,9 @@ class Normal(Family):
     def sample(self, key: jax.Array, mean: Any, deviation: Any) -> Any:
         return mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)
 
+    def outcomes(self, mean: Any, deviation: Any) -> int:
+        """One, so that a sum over outcomes passes over it."""
+        return 1
+
     def log_prob(self, y: Any, mean: Any, deviation: Any) -> Any:
         return -0.5 * ((y - mean) / deviation) ** 2 - jnp.log(deviation) - 0.5 * np.log(2 * np.pi)

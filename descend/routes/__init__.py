@@ -5,26 +5,36 @@ import pkgutil
 
 from descend.routes.black_box import black_box, reraised
 from descend.routes.directions import gaussian, rademacher
+from descend.routes.enumerate import Enumerate, enumerate
 from descend.routes.finite import Finite, Stencil, central, finite, five_point, one_sided
 from descend.routes.forward import Forward, forward
 from descend.routes.route import Needs, Route
+from descend.routes.relaxed import GumbelSoftmax, Rebar, Relaxed, StraightThroughGumbel, relaxed
 from descend.routes.score import Score, score
 from descend.routes.smooth import Smooth, smooth
 from descend.routes.spsa import Spsa, spsa
 from descend.routes.straight_through import StraightThrough, identity, straight_through
+from descend.routes.triples import Triples, triples
 
 __all__ = [
+    "Enumerate",
     "Finite",
     "Forward",
+    "GumbelSoftmax",
     "Needs",
     "Route",
+    "Rebar",
+    "Relaxed",
     "Score",
     "Smooth",
     "Spsa",
     "Stencil",
     "StraightThrough",
+    "StraightThroughGumbel",
+    "Triples",
     "black_box",
     "central",
+    "enumerate",
     "every",
     "finite",
     "five_point",
@@ -34,10 +44,12 @@ __all__ = [
     "one_sided",
     "rademacher",
     "reraised",
+    "relaxed",
     "score",
     "smooth",
     "spsa",
     "straight_through",
+    "triples",
 ]
 
 

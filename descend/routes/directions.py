@@ -139,32 +139,27 @@ def columns(
     return total + body(jnp.arange(whole, count)) if whole < count else total
 
 
-def averaged(point: Point, sample: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
-    """The mean over k < count of the trees `sample(k)`, in memory that does not grow with `count`, in both modes.
+def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
+    """The sum over k < count of trees, in memory that does not grow with `count`, in both modes.
 
     Args:
         point: where.
-        sample: called under `vmap` with an index.
+        part: gives the sum over the indices that it receives, an array. It takes the derivative along the tangents
+            outside of its `vmap`: a `cond` that is batched inside of a derivative cannot be transposed in a scan.
         count: how many samples.
         chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
     """
-    made = jax.eval_shape(sample, jax.ShapeDtypeStruct((), jnp.int32))
+    made = jax.eval_shape(part, jax.ShapeDtypeStruct((1,), jnp.int32))
     size = _at_once(point, sum(leaf.size for leaf in jax.tree.leaves(made)), count, chunk)
-    whole = count // size * size
-
-    def part(indices: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.sum(0), jax.vmap(sample)(indices))
-
     if size >= count:
-        total = part(jnp.arange(count))
-    else:
-        body = jax.checkpoint(part, prevent_cse=False)
-        step = lambda sums, rows: (jax.tree.map(jnp.add, sums, body(rows)), None)  # noqa: E731
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made)
-        total = jax.lax.scan(step, zeros, jnp.arange(whole).reshape(-1, size))[0]
-        if whole < count:
-            total = jax.tree.map(jnp.add, total, body(jnp.arange(whole, count)))
-    return jax.tree.map(lambda leaf: leaf / count, total)
+        return part(jnp.arange(count, dtype=jnp.int32))
+    whole = count // size * size
+    body = jax.checkpoint(part, prevent_cse=False)
+    step = lambda sums, rows: (jax.tree.map(jnp.add, sums, body(rows)), None)  # noqa: E731
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made)
+    total = jax.lax.scan(step, zeros, jnp.arange(whole, dtype=jnp.int32).reshape(-1, size))[0]
+    rest = jnp.arange(whole, count, dtype=jnp.int32)
+    return jax.tree.map(jnp.add, total, body(rest)) if len(rest) else total
 
 
 def vectorized(point: Point, column: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from descend.routes.directions import Vectors
 from descend.routes.point import Point
@@ -39,9 +40,14 @@ class Draws(NamedTuple):
             outs, state = redraw(program.jaxpr, closed, point.moved(primals[:count]), handler, state)
             return vectors.join(outs), state
 
-        primals = (*(point.leaves[i] for i in point.moving), *(consts[i] for i in drifting))
+        primals = tuple(map(jnp.asarray, (*(point.leaves[i] for i in point.moving), *(consts[i] for i in drifting))))
         tangents = (*point.tangents, *(point.drift[0][i] for i in drifting))
         return cls(primals, tangents, run, vectors)
+
+    @property
+    def outputs(self) -> int:
+        """How many floating results there are."""
+        return sum(int(o.size) for o in self.vectors.outputs if jnp.issubdtype(o.dtype, jnp.inexact))
 
     @property
     def size(self) -> int:

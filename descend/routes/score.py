@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.routes.directions import averaged
+from descend.routes.directions import summed
 from descend.routes.drawn import Drawn, Draws
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
@@ -113,22 +113,24 @@ class Score(Drawn):
 
     def tangent(self, point: Point) -> tuple[Any, ...]:
         draws, count = Draws.of(point), self.samples
-        critic = 0.0 if self.baseline is None else draws.vectors.join(point.plain(1, point.leaves))
+        critic = jnp.zeros(draws.outputs) if self.baseline is None else draws.vectors.join(point.plain(1, point.leaves))
         reference = jax.lax.stop_gradient(draws.vectors.join(point.value) - critic)
         reference = jnp.where(jnp.isfinite(reference), reference, 0)  # a shift for the digits of the sums only
 
-        def sample(index: Any) -> Any:
+        def part(indices: Any) -> Any:
             """Sums over runs: how many are finite, of f, of the derivative, of the score alone and times f."""
-            key = jax.random.fold_in(point.key, index)
-            (value, weight), (slope, push) = draws.along(lambda primals: self._run(point, draws, primals, key))
+            run = lambda primals, index: self._run(point, draws, primals, jax.random.fold_in(point.key, index))  # noqa: E731
+            runs = lambda primals: jax.vmap(run, (None, 0))(primals, indices)  # noqa: E731
+            (value, weight), (slope, push) = draws.along(runs)
+            weight, push = weight[:, None], push[:, None]
             good = jnp.isfinite(value)
-            above = jnp.where(good, value - jax.lax.stop_gradient(critic) - reference, 0)
+            above = jnp.where(good, value - jax.lax.stop_gradient(critic)[None] - reference[None], 0)
             still = jax.lax.stop_gradient(above)
             # The weight is w = p / q, so its derivative is w d log p: the score's share, with the factor of DiCE in it.
-            parts = good, still, jnp.where(good, weight * slope, 0), above * push, push * good, still * push
-            return tuple(part.astype(value.dtype) for part in parts)
+            sums = good, still, jnp.where(good, weight * slope, 0), above * push, push * good, still * push
+            return tuple(each.sum(0, dtype=value.dtype) for each in sums)
 
-        n, total, slope, product, push, still = (count * each for each in averaged(point, sample, count, self.chunk))
+        n, total, slope, product, push, still = summed(point, part, count, self.chunk)
         if self.leave_one_out and count > 1:
             others = (total * push - still) / jnp.maximum(n - 1, 1)
             product = product - jnp.where(n > 1, others, 0)
@@ -139,7 +141,7 @@ class Score(Drawn):
     def _run(self, point: Point, draws: Draws, primals: tuple[Any, ...], key: jax.Array) -> tuple[Any, Any]:
         """The value and the weight p(y) / q(y) of one run; the weight is 1 in value where nothing else is asked for."""
         if self.behavior is None:
-            value, (_, log) = draws.run(primals, _handler(key, lambda p: p), (jnp.zeros((), jnp.int32), jnp.zeros(())))
+            value, log = draws.run(primals, _handler(key, lambda p: p), jnp.zeros(()))
             return value, jnp.exp(log - jax.lax.stop_gradient(log))
         at = [s if (s := point.settings[i]) is not None else point.leaves[i] for i in point.moving]
         lanes = [
@@ -149,19 +151,18 @@ class Score(Drawn):
         def lane(*primals: Any) -> Any:
             """Two runs side by side, now and behavior; both receive what the behavior draws."""
             theirs = lambda p: jax.lax.all_gather(p, "lanes")[1]  # noqa: E731
-            return draws.run(primals, _handler(key, theirs), (jnp.zeros((), jnp.int32), jnp.zeros(())))
+            return draws.run(primals, _handler(key, theirs), jnp.zeros(()))
 
-        value, (_, log) = jax.vmap(lane, axis_name="lanes")(*lanes)
+        value, log = jax.vmap(lane, axis_name="lanes")(*lanes)
         weight = jnp.exp(log[0] - jax.lax.stop_gradient(log[1]))
         clipped = jax.lax.stop_gradient(jnp.minimum(weight, self.clip) / weight)
         return value[0], weight * jnp.where(weight > 0, clipped, 0)
 
 
 def _handler(key: jax.Array, drawn_by: Callable[[Any], Any]) -> Callable[[Any, Site], tuple[Any, Any]]:
-    def handler(state: Any, site: Site) -> tuple[Any, Any]:
-        count, log = state
+    def handler(log: Any, site: Site) -> tuple[Any, Any]:
         parameters = [jax.lax.stop_gradient(drawn_by(p)) for p in site.parameters]
-        y = jax.lax.stop_gradient(site.family.sample(jax.random.fold_in(key, count), *parameters))
-        return (count + 1, log + jnp.sum(site.family.log_prob(y, *site.parameters))), y
+        y = jax.lax.stop_gradient(site.family.sample(site.key(key), *parameters))
+        return log + jnp.sum(site.family.log_prob(y, *site.parameters)).astype(log.dtype), y
 
     return handler
