@@ -21,6 +21,7 @@ from descend.routes.point import Point
 from descend.routes.route import Needs, Route
 
 KEY = jax.random.key(0)
+MACHINERY = {"black_box", "coloring", "directions", "point", "program", "route", "widths"}
 CHEAP = ("value", "modes", "closures", "key", "empty", "black_box")
 
 
@@ -67,7 +68,7 @@ def test_every_file_is_a_route_or_machinery():
     """The names that users type are those of the files."""
     files = {module.name for module in pkgutil.iter_modules(routes.__path__)}
     names = {route.name() for route in routes.every()}
-    assert names == files - {"black_box", "directions", "point", "program", "route"}
+    assert names == files - MACHINERY
     for name in names:
         assert inspect.isfunction(getattr(routes, name)), f"routes.{name} is not exported"
     assert {type(r) for r in (smooth(), forward(), straight_through(surrogate=identity))} <= set(routes.every())

@@ -5,25 +5,41 @@ import pkgutil
 
 from descend.routes.black_box import black_box, reraised
 from descend.routes.directions import gaussian, rademacher
+from descend.routes.enumerate import Enumerate, enumerate
+from descend.routes.finite import Finite, Stencil, central, finite, five_point, one_sided
 from descend.routes.forward import Forward, forward
 from descend.routes.route import Needs, Route
+from descend.routes.score import Score, score
 from descend.routes.smooth import Smooth, smooth
+from descend.routes.spsa import Spsa, spsa
 from descend.routes.straight_through import StraightThrough, identity, straight_through
 
 __all__ = [
+    "Enumerate",
+    "Finite",
     "Forward",
     "Needs",
     "Route",
+    "Score",
     "Smooth",
+    "Spsa",
+    "Stencil",
     "StraightThrough",
     "black_box",
+    "central",
+    "enumerate",
     "every",
+    "finite",
+    "five_point",
     "forward",
     "gaussian",
     "identity",
+    "one_sided",
     "rademacher",
     "reraised",
+    "score",
     "smooth",
+    "spsa",
     "straight_through",
 ]
 

@@ -109,6 +109,72 @@ def contract(
     return (total @ along if matrix else total) / finite
 
 
+def columns(
+    point: Point, column: Callable[[Any], Any], along: Any, count: int, chunk: int | None = None
+) -> Any:
+    """The sum over k < count of along_k column(k): a matrix times a vector, where columns are costly.
+
+    For few outputs all columns are kept, and every direction and the transpose read them; for many they are summed for
+    one direction, and the transpose evaluates them again.
+
+    Args:
+        point: where.
+        column: called under `vmap` with an index; gives a vector.
+        along: the vector.
+        count: how many columns.
+        chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
+    """
+    c = jax.eval_shape(column, jax.ShapeDtypeStruct((), jnp.int32))
+    if c.size <= 1 or c.size * count <= _MATRIX:
+        return along.astype(c.dtype) @ vectorized(point, column, count, chunk)
+    size = _at_once(point, c.size + count, count, chunk)
+    whole = count // size * size
+
+    def part(rows: Any) -> Any:
+        return along[rows].astype(c.dtype) @ jax.vmap(column)(rows)
+
+    body = jax.checkpoint(part, prevent_cse=False)
+    step = lambda total, rows: (total + body(rows), None)  # noqa: E731
+    total = jax.lax.scan(step, jnp.zeros(c.shape, c.dtype), jnp.arange(whole).reshape(-1, size))[0]
+    return total + body(jnp.arange(whole, count)) if whole < count else total
+
+
+def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
+    """The sum over k < count of trees, in memory that does not grow with `count`, in both modes.
+
+    Args:
+        point: where.
+        part: gives the sum over the indices that it receives, an array. It takes the derivative along the tangents
+            outside of its `vmap`: a `cond` that is batched inside of a derivative cannot be transposed in a scan.
+        count: how many samples.
+        chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
+    """
+    made = jax.eval_shape(part, jax.ShapeDtypeStruct((1,), jnp.int32))
+    size = _at_once(point, sum(leaf.size for leaf in jax.tree.leaves(made)), count, chunk)
+    if size >= count:
+        return part(jnp.arange(count, dtype=jnp.int32))
+    whole = count // size * size
+    body = jax.checkpoint(part, prevent_cse=False)
+    step = lambda sums, rows: (jax.tree.map(jnp.add, sums, body(rows)), None)  # noqa: E731
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made)
+    total = jax.lax.scan(step, zeros, jnp.arange(whole, dtype=jnp.int32).reshape(-1, size))[0]
+    rest = jnp.arange(whole, count, dtype=jnp.int32)
+    return jax.tree.map(jnp.add, total, body(rest)) if len(rest) else total
+
+
+def vectorized(point: Point, column: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
+    """All columns as rows, `chunk` of them evaluated at once."""
+    c = jax.eval_shape(column, jax.ShapeDtypeStruct((), jnp.int32))
+    size = _at_once(point, c.size + count, count, chunk)
+    if size >= count:
+        return jax.vmap(column)(jnp.arange(count))
+    return jax.lax.map(column, jnp.arange(count), batch_size=size)
+
+
+def _at_once(point: Point, size: int, count: int, chunk: int | None) -> int:
+    return min(count, chunk or max(1, _AT_ONCE // max(1, size, *(p.width for p in point.programs))))
+
+
 def gaussian(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Directions with independent standard normal entries."""
     return jax.random.normal(key, shape, dtype)

@@ -53,6 +53,7 @@ class Program(NamedTuple):
     """A function read at some arguments.
 
     Attributes:
+        jaxpr: the JAX program, from consts and leaves to the leaves of the result.
         run: `run(leaves, consts)` gives the leaves of the result, as a tuple.
         consts: what the function closes over, as arrays.
         tree: structure of the result.
@@ -61,6 +62,7 @@ class Program(NamedTuple):
         host: whether it calls back into Python.
     """
 
+    jaxpr: Any
     run: Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
     consts: tuple[Any, ...]
     tree: Any
@@ -89,7 +91,7 @@ def read(f: Callable[..., Any], arguments: Arguments, out: Any = None) -> Progra
         (sum(np.prod(v.aval.shape, dtype=int) for v in e.outvars if hasattr(v.aval, "shape")) for e in steps), default=1
     )
     host = any("callback" in e.primitive.name for e in steps)
-    return Program(run, tuple(closed.consts), tree, tuple(outputs), int(width), host)
+    return Program(jaxpr, run, tuple(closed.consts), tree, tuple(outputs), int(width), host)
 
 
 def _steps(jaxpr: Any) -> Iterator[Any]:

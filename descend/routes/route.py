@@ -36,12 +36,14 @@ class Needs(NamedTuple):
         random: it draws, so the derivative needs `key=`.
         units: `units(route, n)`: what value and gradient by n numbers cost together, in units of one value.
         dimension_limit: the n beyond which a gradient is mostly noise at the default settings; None for no such limit.
+        draws: it differentiates the mean over the draws that f states by `descend.draws`, of which others know nothing.
     """
 
     traceable: bool
     random: bool
     units: Callable[[Any, int], int]
     dimension_limit: int | None = None
+    draws: bool = False
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -52,7 +54,7 @@ class Route(abc.ABC):
     the same name that users call. It obeys `descend.laws.check_route`.
 
     Attributes:
-        GIVES: what its derivative is: one of `route.GIVES`.
+        GIVES: what its derivative is: one of `route.GIVES`. A property where a setting decides.
         NEEDS: what it needs.
         BREAKS: laws of `check_route` that it does not keep, with the reason. They are tested to be really broken.
     """
@@ -63,7 +65,8 @@ class Route(abc.ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.__dict__.get("GIVES", GIVES[0]) not in GIVES:
+        gives = cls.__dict__.get("GIVES", GIVES[0])
+        if not isinstance(gives, property) and gives not in GIVES:
             raise TypeError(f"{cls.__name__}.GIVES must be one of {', '.join(GIVES)}, got {cls.GIVES!r}")
 
     @classmethod
@@ -97,6 +100,13 @@ class Route(abc.ABC):
     def closed_over(self, point: Point) -> tuple[Any, ...] | None:
         """The derivative along the drift of what the programs close over. Default: f's own."""
         return point.drifted(0)
+
+    def parts(self, point: Point) -> list[tuple[Any, ...] | None]:
+        """What the derivative is the sum of; None for zero. Default: `closed_over` and `tangent`."""
+        if not point.moving:
+            return [self.closed_over(point)]
+        self.check(point)
+        return [self.closed_over(point), self.tangent(point)]
 
     def programs(self, f: Callable[..., Any], arguments: Arguments) -> tuple[Program, ...]:
         """The functions that the route runs, f first."""
@@ -142,7 +152,7 @@ class Route(abc.ABC):
     @property
     def _replaces_closures(self) -> bool:
         """Whether the derivative differs from f's own even where no argument is traced."""
-        return type(self).closed_over is not Route.closed_over
+        return (type(self).closed_over, type(self).parts) != (Route.closed_over, Route.parts)
 
     def _differentiable(self, f: Callable[..., Any], arguments: Arguments, key: Any) -> Any:
         level = _LEVEL.get()
@@ -164,7 +174,7 @@ class Route(abc.ABC):
             key, settings, leaves, consts = primals
             leaves = tuple(leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in leaves)
             along = [_alive(t) for t in tangents[2]]
-            moving = tuple(i for i, t in enumerate(along) if t is not None)
+            moving = tuple(i for i, t in enumerate(along) if t is not None and t.size)
             outs = value(*primals)
             point = Point(
                 key,
@@ -178,10 +188,7 @@ class Route(abc.ABC):
                 tuple(tuple(_alive(t) for t in each) for each in tangents[3]),
                 lambda key, leaves: value(key, settings, leaves, consts),
             )
-            parts = [self.closed_over(point)]
-            if moving:
-                self._check(point)
-                parts.append(self.tangent(point))
+            parts = self.parts(point)
             if programs[0].host:
                 settle(outs, parts)
             return outs, tuple(
@@ -195,7 +202,8 @@ class Route(abc.ABC):
                 settle(outs)
         return jax.tree.unflatten(programs[0].tree, outs)
 
-    def _check(self, point: Point) -> None:
+    def check(self, point: Point) -> None:
+        """Raises what keeps the route from being differentiated at a point."""
         if self.NEEDS.random and point.key is None:
             raise ValueError(
                 f"{self.name()} draws at random: its derivative needs key=, as in jax.grad(g)(x, key=jax.random.key(0))"

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.core
 import jax.numpy as jnp
-import numpy as np
 
 from descend.routes.directions import Vectors, contract, gaussian
 from descend.routes.point import Point
 from descend.routes.program import Arguments
 from descend.routes.route import Needs, Route, integer
+from descend.routes.widths import positive, shaped, widths
 
 
 def smooth(
@@ -78,11 +77,7 @@ class Smooth(Route):
         integer("samples", self.samples)
         if self.chunk is not None:
             integer("chunk", self.chunk)
-        for sigma in jax.tree.leaves(self.sigma):
-            if not isinstance(sigma, jax.core.Tracer) and not (
-                np.all(np.isfinite(sigma)) and np.all(np.asarray(sigma) > 0)
-            ):
-                raise ValueError(f"sigma must be positive, got {sigma!r}")
+        positive("sigma", self.sigma)
 
     @property
     def pairs(self) -> int:
@@ -94,20 +89,11 @@ class Smooth(Route):
 
     def settings(self, arguments: Arguments) -> tuple[Any, ...]:
         """Sigma for each traced leaf, None for a leaf that a tree of sigmas does not reach."""
-        if np.ndim(self.sigma) == 0 and jax.tree.structure(self.sigma) == jax.tree.structure(0):
-            return tuple(self.sigma for _ in arguments.places)
-        args, kwargs = jax.tree.unflatten(arguments.tree, arguments.everything)
-        reached = args[0] if len(args) == 1 else args
-        try:
-            spread = jax.tree.map(lambda s, part: [s] * len(jax.tree.leaves(part)), self.sigma, reached)
-        except ValueError as error:
-            raise ValueError(f"sigma must be a scalar or a tree like the argument: {error}") from None
-        sigmas = jax.tree.leaves(spread) + [None] * len(jax.tree.leaves(kwargs))
-        return tuple(sigmas[place] for place in arguments.places)
+        return widths("sigma", self.sigma, arguments)
 
     def tangent(self, point: Point) -> tuple[Any, ...]:
         vectors = Vectors.of(point)
-        sigmas = [_like(point.settings[i], leaf) for i, leaf in zip(point.moving, vectors.inputs, strict=True)]
+        sigmas = [shaped("sigma", point.settings[i], leaf) for i, leaf in zip(point.moving, vectors.inputs, strict=True)]
 
         def sample(index: Any) -> tuple[Any, Any]:
             u = gaussian(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)
@@ -123,12 +109,3 @@ class Smooth(Route):
 
         along = vectors.join([t / s for t, s in zip(point.tangents, sigmas, strict=True)])
         return vectors.result(contract(point, sample, along, self.pairs, self.chunk))
-
-
-def _like(sigma: Any, leaf: jax.ShapeDtypeStruct) -> Any:
-    if sigma is None:
-        raise ValueError("sigma is a tree like the positional arguments: it says nothing of a keyword argument")
-    try:
-        return jnp.broadcast_to(jnp.asarray(sigma, leaf.dtype), leaf.shape)
-    except ValueError:
-        raise ValueError(f"sigma of shape {np.shape(sigma)} does not fit an argument of shape {leaf.shape}") from None
