@@ -41,6 +41,8 @@ def trust_of(e: Any, r: Any, rounding: Any) -> Trust:
 
     Cosine and b^2 are corrected, and their standard errors made, by the jackknife over estimates and over references;
     the errors are enlarged by sqrt((M - 1) / (M - 3)), the deviation of Student's t, so that 1.96 of them cover 95 %.
+    The jackknife counts the variance that belongs to pairs of draws, not to single ones, once for each of the two: half
+    of that is taken off the error of the cosine, where it would be up to sqrt(2) too large in many dimensions.
     The error of the cosine also has the rounding of values (below). The root of a squared bias b^2 with error s has
     error s / 2b, or sqrt(s) / 1.5 where b^2 < 3s; the latter is too large by about sqrt(2) where there is no bias.
 
@@ -87,6 +89,9 @@ def trust_of(e: Any, r: Any, rounding: Any) -> Trust:
 
     length = xp.sqrt(xp.maximum(whole.rr, tiny))
     (cosine, cosine_se), (square, slack) = jackknifed(_cosine), jackknifed(_square_bias)
+    twice = _between(er) / xp.maximum(whole.ee * whole.rr, tiny)
+    twice = twice + (cosine / xp.maximum(2 * whole.rr, tiny)) ** 2 * _within(rr)
+    cosine_se = xp.sqrt(xp.maximum(cosine_se**2 - twice, cosine_se**2 / 2))
     resolution = xp.where(whole.rr > 0, rounding / (unit * length), xp.where(rounding > 0, xp.inf, 0.0))
     bias = xp.sqrt(xp.maximum(square, 0.0))
     near = xp.sqrt(slack) / 1.5  # 1.96 of these cover 95 % of a squared bias that is normal around 0
@@ -118,6 +123,28 @@ def significance(gram: Any) -> Any:
     off = gram - xp.diag(xp.diagonal(gram))
     spread = xp.sqrt(2 * xp.sum(off**2))
     return xp.where(spread > 0, xp.sum(off) / xp.where(spread > 0, spread, 1.0), 0.0)
+
+
+def _between(gram: Any) -> Any:
+    """The variance of the mean product that belongs to pairs of an estimate and a reference, not to either."""
+    xp = numerics.namespace(gram)
+    k, j = gram.shape
+    if k < 2 or j < 2:
+        return 0.0
+    rest = gram - gram.mean(1)[:, None] - gram.mean(0)[None, :] + gram.mean()
+    return xp.sum(rest**2) / ((k - 1) * (j - 1)) / (k * j)
+
+
+def _within(gram: Any) -> Any:
+    """The variance of the mean product of distinct draws of one kind that belongs to pairs, not to single draws."""
+    xp = numerics.namespace(gram)
+    count = len(gram)
+    if count < 4:
+        return 0.0
+    other = 1.0 - xp.eye(count, dtype=gram.dtype)
+    means = (gram * other).sum(1) / (count - 1)
+    rest = (gram - means[:, None] - means[None, :] + means.mean()) * other
+    return 2 * xp.sum(rest**2) / (count * (count - 3)) / (count * (count - 1))
 
 
 def _moments(ee: Any, own_e: Any, er: Any, rr: Any, own_r: Any, k: int, j: int) -> _Moments:
