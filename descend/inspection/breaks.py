@@ -7,7 +7,8 @@ import numpy as np
 
 from descend.inspection.lines import Sweep
 from descend.inspection.subject import Line, Samples, Subject
-from descend.program.candidates import Candidate, Role
+from descend.program.candidates import Candidate
+from descend.program.flow import Role
 from descend.program.source import Place
 
 LANES = 32  # points whose fingerprints are computed at once
@@ -31,6 +32,7 @@ class Break(NamedTuple):
         output: index of the output where it shows most.
         gap: the jump of the value there.
         slope_gap: the jump of the slope along the line.
+        bend: the same, as a share of the steepest slope nearby.
     """
 
     word: str
@@ -38,6 +40,7 @@ class Break(NamedTuple):
     output: int
     gap: float
     slope_gap: float
+    bend: float
 
 
 class Crossing(NamedTuple):
@@ -206,7 +209,9 @@ def _judge(subject: Subject, swept: Sweep, crossing: Crossing, sides: Samples) -
         return None
 
     def broken(word: str, output: int) -> Break:
-        return Break(word, group, output, float(gap[output]), float(slope_gap[output]))
+        steep = max(crossing.steep[output], abs(sides.slopes[:, output]).max(), 1e-300)
+        bend = float(abs(slope_gap[output]) / steep)
+        return Break(word, group, output, float(gap[output]), float(slope_gap[output]), bend)
 
     worst = max(reached, key=lambda k: (jumped[k], abs(gap[k])))
     if jumped[worst]:

@@ -15,7 +15,6 @@ from descend.program.array import Array, variable
 from descend.program.dependence import LARGEST, distinct
 from descend.program.parts import Reader
 
-
 Pair = tuple[sparse.csr_array, sparse.csr_array]
 
 

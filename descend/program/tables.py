@@ -14,6 +14,22 @@ KINKED = frozenset(
 )
 """Continuous and piecewise smooth. `select_n`, `sort` and `top_k` have rules of their own."""
 
+ROLES = {
+    "kinks": KINKED,
+    "branches": frozenset({"rem", "atan2"}),
+    "crosses": frozenset({"eigh", "svd", "eig", "schur"}),
+}
+"""What else an equation may do to a derivative, by the name of the role. `atan2` jumps behind its origin."""
+
+COUNTING = frozenset(
+    """reduce_sum reduce_prod reduce_and reduce_or reduce_xor dot_general ragged_dot_general conv_general_dilated cumsum
+    cumprod cumlogsumexp reduce_window_sum reduce_window sort top_k approx_top_k fft scatter-add scatter_add""".split()
+)
+"""Makes one number of many: of pieces that are constant it makes a staircase of counts."""
+
+DRAWS = frozenset("random_bits random_gamma rng_bit_generator rng_uniform".split())
+"""Random numbers from a key."""
+
 LOOKUPS = {"gather": 1, "dynamic_slice": 1, "dynamic_update_slice": 2, "scatter": 1}
 """Reads or writes at computed places: the position of the first operand that is an index."""
 
@@ -35,10 +51,11 @@ SMOOTH = frozenset(
     lu_pivots_to_permutation mul name neg not one_minus_square optimization_barrier or pad polygamma polynomial
     population_count pow ppermute psum qr random_bits random_clone random_fold_in random_gamma random_gamma_grad
     random_seed random_split random_unwrap random_wrap real reduce_and reduce_or reduce_precision reduce_prod
-    reduce_sum reduce_window_sum reduce_xor regularized_incomplete_beta reshape rev rng_bit_generator rng_uniform
-    rsqrt schur select_and_scatter_add sharding_constraint shift_left shift_right_arithmetic shift_right_logical sin
-    sinh slice split sqrt square squeeze sub svd swap tan tanh threefry2x32 tile transpose triangular_solve
-    tridiagonal tridiagonal_solve unvmap_any unvmap_all unvmap_max xor zeta""".split()
+    reduce_sum reduce_window_sum reduce_xor ragged_dot_general regularized_incomplete_beta reshape rev rng_bit_generator
+    rng_uniform rsqrt schur select_and_scatter_add sharding_constraint shift_left shift_right_arithmetic
+    shift_right_logical sin
+    sinh slice split stack sqrt square squeeze sub svd swap tan tanh threefry2x32 tile transpose triangular_solve
+    tridiagonal tridiagonal_solve unstack unvmap_any unvmap_all unvmap_max xor zeta""".split()
 )
 """Differentiable where finite, or of integers only."""
 
