@@ -173,7 +173,7 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
     for b in broken:
         sites = [subject.candidates[i].site for i in b.group.members]
         inside = all(any(site[: len(loop)] == loop for loop in solved) for site in sites)
-        if inside and (b.bend < TOLERATED or sites[0] in solved):
+        if inside and (sites[0] in solved or (b.word == "kinked" and b.bend < TOLERATED)):
             continue  # the steps that its tolerance leaves
         name = subject.outputs[b.output]
         evidence = {"how": "static and probed", "gap": b.gap, "slope gap": b.slope_gap}

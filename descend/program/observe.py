@@ -176,7 +176,7 @@ def _state(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
         keys = eqn.params.get("num_keys", 1)
         return _digest(jax.lax.sort([*ins[:keys], order], dimension=dimension, num_keys=keys)[-1])
     if name == "atan2":
-        return _digest((ins[0] < 0) & (ins[1] < 0))
+        return _digest(ins[0] < 0)
     if name in ("square", "integer_pow", "mul"):  # of which a root is taken
         return _digest(ins[0] > 0)
     if name == "abs" and jnp.iscomplexobj(ins[0]):  # a kink where the number is real; else it is round
