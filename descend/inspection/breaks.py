@@ -148,11 +148,28 @@ def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) 
     if not every:
         return []
     waiting = {g: crossings(swept, g) for g in every}
-    missed = [g for g in every if not waiting[g]]
-    if missed:
-        for crossing in scattered(subject, swept, missed, rng):
-            waiting[crossing.group].append(crossing)
     found: dict[tuple[Group, str], Break] = {}
+    _search(subject, swept, waiting, found, rounds)
+    # What the lines through the center do not meet, or meet only where it is harmless.
+    told = {g for g, _ in found}
+    elsewhere = [g for g in every if g not in told and (g.role is not Role.KINKS or not crossings(swept, g))]
+    if elsewhere:
+        waiting = {g: [] for g in elsewhere}
+        for crossing in scattered(subject, swept, elsewhere, rng):
+            waiting[crossing.group].append(crossing)
+        _search(subject, swept, waiting, found, rounds)
+    discontinuous = {group for group, word in found if word != "kinked"}
+    return [b for (group, word), b in found.items() if word != "kinked" or group not in discontinuous]
+
+
+def _search(
+    subject: Subject,
+    swept: Sweep,
+    waiting: dict[Group, list[Crossing]],
+    found: dict[tuple[Group, str], Break],
+    rounds: int,
+) -> None:
+    """Tries the crossings that wait, and enters what they show."""
     for _ in range(rounds):
         # A branch that is kinked at one crossing may jump at another; a kink has no worse to show.
         wanted = _next(waiting, {g for g, word in found if word != "kinked" or g.role is Role.KINKS})
@@ -162,8 +179,6 @@ def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) 
             name = (broken.group, broken.word)
             if name not in found or abs(broken.gap) > abs(found[name].gap):
                 found[name] = broken
-    discontinuous = {group for group, word in found if word != "kinked"}
-    return [b for (group, word), b in found.items() if word != "kinked" or group not in discontinuous]
 
 
 def _next(waiting: dict[Group, list[Crossing]], done: set[Group]) -> list[Crossing]:
