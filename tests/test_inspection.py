@@ -7,7 +7,8 @@ import pytest
 
 import descend
 from descend.program import compat
-from descend.program.candidates import Role, candidates
+from descend.program.candidates import candidates
+from descend.program.flow import Role
 from descend.program.walk import walk
 from tests.corpus import CASES, Case
 from tests.corpus.label import said

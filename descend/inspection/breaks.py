@@ -7,7 +7,8 @@ import numpy as np
 
 from descend.inspection.lines import Sweep
 from descend.inspection.subject import Line, Samples, Subject
-from descend.program.candidates import Candidate, Role
+from descend.program.candidates import Candidate
+from descend.program.flow import Role
 from descend.program.source import Place
 
 LANES = 32  # points whose fingerprints are computed at once
@@ -31,6 +32,7 @@ class Break(NamedTuple):
         output: index of the output where it shows most.
         gap: the jump of the value there.
         slope_gap: the jump of the slope along the line.
+        bend: the same, as a share of the steepest slope nearby.
     """
 
     word: str
@@ -38,6 +40,7 @@ class Break(NamedTuple):
     output: int
     gap: float
     slope_gap: float
+    bend: float
 
 
 class Crossing(NamedTuple):
@@ -145,11 +148,28 @@ def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) 
     if not every:
         return []
     waiting = {g: crossings(swept, g) for g in every}
-    missed = [g for g in every if not waiting[g]]
-    if missed:
-        for crossing in scattered(subject, swept, missed, rng):
-            waiting[crossing.group].append(crossing)
     found: dict[tuple[Group, str], Break] = {}
+    _search(subject, swept, waiting, found, rounds)
+    # What the lines through the center do not meet, or meet only where it is harmless.
+    told = {g for g, _ in found}
+    elsewhere = [g for g in every if g not in told and (g.role is not Role.KINKS or not crossings(swept, g))]
+    if elsewhere:
+        waiting = {g: [] for g in elsewhere}
+        for crossing in scattered(subject, swept, elsewhere, rng):
+            waiting[crossing.group].append(crossing)
+        _search(subject, swept, waiting, found, rounds)
+    discontinuous = {group for group, word in found if word != "kinked"}
+    return [b for (group, word), b in found.items() if word != "kinked" or group not in discontinuous]
+
+
+def _search(
+    subject: Subject,
+    swept: Sweep,
+    waiting: dict[Group, list[Crossing]],
+    found: dict[tuple[Group, str], Break],
+    rounds: int,
+) -> None:
+    """Tries the crossings that wait, and enters what they show."""
     for _ in range(rounds):
         # A branch that is kinked at one crossing may jump at another; a kink has no worse to show.
         wanted = _next(waiting, {g for g, word in found if word != "kinked" or g.role is Role.KINKS})
@@ -159,8 +179,6 @@ def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) 
             name = (broken.group, broken.word)
             if name not in found or abs(broken.gap) > abs(found[name].gap):
                 found[name] = broken
-    discontinuous = {group for group, word in found if word != "kinked"}
-    return [b for (group, word), b in found.items() if word != "kinked" or group not in discontinuous]
 
 
 def _next(waiting: dict[Group, list[Crossing]], done: set[Group]) -> list[Crossing]:
@@ -206,7 +224,9 @@ def _judge(subject: Subject, swept: Sweep, crossing: Crossing, sides: Samples) -
         return None
 
     def broken(word: str, output: int) -> Break:
-        return Break(word, group, output, float(gap[output]), float(slope_gap[output]))
+        steep = max(crossing.steep[output], abs(sides.slopes[:, output]).max(), 1e-300)
+        bend = float(abs(slope_gap[output]) / steep)
+        return Break(word, group, output, float(gap[output]), float(slope_gap[output]), bend)
 
     worst = max(reached, key=lambda k: (jumped[k], abs(gap[k])))
     if jumped[worst]:

@@ -119,12 +119,12 @@ def constant_along(subject: Subject, x: np.ndarray, directions: np.ndarray) -> n
         A boolean for each direction.
     """
     length = np.median(subject.scale)
-    reach = length * np.array([-1.0, -0.3, 0.3, 1.0])
+    reach = length * np.array([-10.0, -1.0, -0.3, 0.3, 1.0, 10.0])
     points = (x + reach[:, None, None] * directions).reshape(-1, x.size)
     random = np.random.default_rng(0).normal(size=(8, x.size))
     around = x + length * random / np.linalg.norm(random, axis=1, keepdims=True)
     values = subject.values(np.concatenate([x[None], around, points]))[:, 0]
-    change = abs(values[9:] - values[0]).reshape(4, -1).max(0)
+    change = abs(values[9:] - values[0]).reshape(len(reach), -1).max(0)
     usual = np.nanmedian(abs(values[1:9] - values[0]))
     noise = 1e3 * subject.eps * max(abs(values[0]), 1e-300)
     return np.isfinite(change) & (change <= np.sqrt(subject.eps) * 1e-2 * usual + noise) & (usual > 10 * noise)

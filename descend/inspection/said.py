@@ -11,11 +11,21 @@ from descend.inspection.lines import Sweep
 from descend.inspection.stated import where
 from descend.inspection.subject import Subject
 from descend.program import compat
-from descend.program.candidates import Candidate, Role
+from descend.program.candidates import Candidate
+from descend.program.flow import Role
+from descend.program.iterations import Loop
 from descend.program.source import function_place
 
 AGREES = 0.05
 """How far, as a share, a finite difference may be from the derivative at the smallest step."""
+
+
+SENSITIVE = 1e3
+"""By what factor a change must grow over the rounds of a loop for its sensitivity to be called exponential."""
+
+
+TOLERATED = 1e-3
+"""A change of slope, as a share of the steepest, that may come of an inner solver that stops one round sooner."""
 
 
 def _smooth(sigma: float) -> str:
@@ -77,6 +87,30 @@ def on_host(subject: Subject) -> list[Finding]:
     ]  # fmt: skip
 
 
+def on_loops(subject: Subject) -> list[Finding]:
+    """About loops inside the objective: growth of small changes, and inner problems that are solved by iteration."""
+    found = []
+    for candidate, loop in subject.loops:
+        here, rounds = where(candidate.place, subject.problem), int(loop.rounds)
+        exponent, error = loop.exponent, loop.error
+        if exponent * rounds > np.log(SENSITIVE) and exponent > 2 * error:
+            evidence = {
+                "how": "static and probed", "exponent": exponent, "standard error": error, "horizon": rounds,
+                "Lyapunov time": 1 / exponent,
+            }  # fmt: skip
+            steps = max(1, round(2 / exponent))
+            found.append(Finding("chaotic", here, evidence, f"descend.routes.window(steps={steps})"))
+        if converged(subject, candidate, loop):
+            evidence = {"how": "static and probed", "rounds": rounds, "exponent": exponent}
+            found.append(Finding("nested", here, evidence, "descend.implicit"))
+    return found
+
+
+def converged(subject: Subject, candidate: Candidate, loop: Loop) -> bool:
+    """Whether it is a loop that ends by what it has computed, at rest: the solution of an inner problem."""
+    return candidate.ends and loop.converged(candidate.used)
+
+
 def on_state(subject: Subject) -> list[Finding]:
     """About values that change from call to call."""
     state = subject.attempt(lambda: noise.hidden_state(subject))
@@ -129,6 +163,7 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
     if {"flat", "jumps"} & set(of_loss) or (still and depends):
         seen = subject.attempt(lambda: smoothing.smoothed(subject, 256 if thorough else 48))
     sigma = 0.03 * _unit(subject)
+    solved = {c.site for c, loop in subject.loops if converged(subject, c, loop)}
     found = []
     if seen is not None:
         sigma = seen.sigma or 0.1 * _unit(subject)
@@ -136,6 +171,10 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
             evidence = {"how": "probed", "z at sigma": {f"{s:g}": z for s, z in seen.z.items()}}
             found.append(Finding("uninformative", where(None, subject.problem), evidence))
     for b in broken:
+        sites = [subject.candidates[i].site for i in b.group.members]
+        inside = all(any(site[: len(loop)] == loop for loop in solved) for site in sites)
+        if inside and (sites[0] in solved or (b.word == "kinked" and b.bend < TOLERATED)):
+            continue  # the steps that its tolerance leaves
         name = subject.outputs[b.output]
         evidence = {"how": "static and probed", "gap": b.gap, "slope gap": b.slope_gap}
         evidence["primitive"] = subject.candidates[b.group.members[0]].primitive
@@ -161,7 +200,8 @@ def on_unread(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
         blind = subject.attempt(lambda: unread.find(subject, swept, explained))
         if blind is not None:
             evidence = {"how": "probed", "gap": blind.gap, "slope gap": blind.slope_gap}
-            here = places or [where(None, subject.problem)]
+            meeting = [where(c.place, subject.problem) for c in _with(subject, Role.CROSSES)]
+            here = places or meeting or [where(None, subject.problem)]
             found += [Finding(blind.word, place, evidence, _smooth(0.1 * _unit(subject))) for place in here]
     stops = _with(subject, Role.STOPS, 0)
     apart, level = disagreement(swept, subject.eps)

@@ -12,13 +12,19 @@ from descend.domains import Product
 from descend.problem import Inputs, Problem
 from descend.program import compat
 from descend.program.candidates import Candidate, candidates
-from descend.program.observe import fingerprints
+from descend.program.flow import Role, Site
+from descend.program.iterations import Loop, iterated, observed
+from descend.program.observe import Limit, bounded, fingerprints
 
 LINES = 8
 """How many lines are probed at once, at most."""
 
 MEMORY = 1 << 23
 """How many numbers the points that are evaluated at once may have in all."""
+
+
+PATIENCE = 20
+"""How many times more rounds than at the center a loop may take elsewhere that ends by what it has computed."""
 
 
 class Line(NamedTuple):
@@ -56,6 +62,8 @@ class Subject:
         outputs: for each output the name of the constraint that it belongs to, or None for the objective.
         shapes: the shape of each constraint's value.
         candidates: the equations that may break a derivative.
+        loops: the outermost loops whose state carries a derivative, with what they do at the center.
+        limits: how many rounds the loops that end by what they have computed may take elsewhere.
         evaluations: what has been spent, in units of one value.
         failures: the first line of each exception that a probe met.
     """
@@ -78,6 +86,8 @@ class Subject:
         self.outputs: list[str | None] = [None]
         self.shapes: list[tuple[int, ...]] = []
         self.candidates: list[Candidate] = []
+        self.loops: list[tuple[Candidate, Loop]] = []
+        self.limits: dict[Site, Limit] = {}
         self.program: compat.Program | None = None
         if not problem.black_box:
             self._read()
@@ -94,6 +104,22 @@ class Subject:
         edges = np.cumsum([0, 1, *(int(np.prod(shape, dtype=int)) for shape in self.shapes)])
         columns = [tuple(range(a, b)) for a, b in itertools.pairwise(edges)]
         self.candidates = [c._replace(outputs=sum((columns[i] for i in c.outputs), ())) for c in found]
+        self._follow()
+
+    def _follow(self) -> None:
+        """Runs the loops at the center; what the objective does there must end by itself."""
+        loops = iterated(self.candidates)
+        if not loops or self.program is None:
+            return
+        follow = jax.jit(observed(self.program, loops))
+        seen = self.attempt(lambda: follow(self.array(self.x), self.key, *jax.tree.leaves(self.inputs)))
+        self.evaluations += 3
+        self.loops = [(c, jax.tree.map(np.asarray, loop)) for c, loop in zip(loops, seen or (), strict=False) if loop]
+        for c, loop in self.loops:
+            if c.ends:
+                inside = {o.site for o in self.candidates if o.role is Role.KINKS and o.site[: len(c.site)] == c.site}
+                rests = frozenset(inside if loop.converged(c.used) else ())
+                self.limits[c.site] = Limit(PATIENCE * (100 + int(loop.rounds)), rests)
 
     def trace(self) -> compat.Program:
         """The program of the outputs as a function of (x, key, inputs...), read anew."""
@@ -108,6 +134,8 @@ class Subject:
 
     def parts(self, x: Any, key: Any, inputs: Inputs) -> list[Any]:
         """The loss and each constraint's numbers, as vectors: traceable."""
+        if self.limits and self.program is not None:
+            return bounded(self.program, self.limits)(x, key, *jax.tree.leaves(inputs))
         loss, constraints = self._evaluation(x, key, inputs)
         return [jnp.reshape(jnp.asarray(part, self.dtype), (-1,)) for part in (loss, *constraints)]
 
@@ -135,7 +163,8 @@ class Subject:
 
     def compiled(self, name: str, build: Callable[[], Any]) -> Any:
         """A jitted program, shared by all inspections of this problem."""
-        return self.problem.compiled(("inspection", name, self.dtype), lambda: jax.jit(build()))
+        name = ("inspection", name, self.dtype, *sorted(self.limits.items()))
+        return self.problem.compiled(name, lambda: jax.jit(build()))
 
     def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(row, shared)` over the rows of arrays: at once, or in pieces where the points are long."""
@@ -186,7 +215,7 @@ class Subject:
     def _look(self, x: Any, key: Any, inputs: Inputs) -> Any:
         if self.program is None or not self.candidates:
             return jnp.zeros((0,), jnp.uint32)
-        return fingerprints(self.program, self.candidates)(x, key, *jax.tree.leaves(inputs))
+        return fingerprints(self.program, self.candidates, self.limits)(x, key, *jax.tree.leaves(inputs))
 
     def on(self, line: Line, t: np.ndarray) -> np.ndarray:
         """(points, n): the points of a line."""

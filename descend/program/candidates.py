@@ -6,36 +6,11 @@ a candidate; probing then confirms or refutes it. The reader looks through calls
 """
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any, NamedTuple
 
 from descend.program import compat, tables
+from descend.program.flow import NOTHING, Flow, Origin, Role, Site, is_float, join, marked, square_of, stopped
 from descend.program.source import Place, place
-
-Site = tuple[int, ...]
-"""Where an equation is: its index in the program, then the indices inside each equation that encloses it."""
-
-
-class Role(Enum):
-    """What an equation may do to the derivative of the output."""
-
-    KILLS = "kills"  # piecewise constant: no derivative passes
-    STOPS = "stops"  # continuous, but told not to pass a derivative
-    BRANCHES = "branches"  # chooses between values that carry derivatives, by a condition that depends on the input
-    KINKS = "kinks"  # continuous and piecewise smooth
-    DRAWS = "draws"  # draws random numbers from the key
-    CALLS_HOST = "calls host"  # leaves JAX
-    UNREAD = "unread"  # not in the tables
-
-
-_CARRIED = frozenset({Role.BRANCHES, Role.KINKS, Role.UNREAD})  # matters only as long as a derivative flows
-
-
-class Origin(NamedTuple):
-    """An equation in one of its roles."""
-
-    site: Site
-    role: Role
 
 
 class Candidate(NamedTuple):
@@ -49,6 +24,8 @@ class Candidate(NamedTuple):
         outputs: indices of the program's outputs that it reaches.
         mixed: of a KILLS: whether its result is added to something with a derivative, number by number (a modulo),
             so that the derivative there is not zero.
+        used: of an ITERATES: for each array of the loop's state, whether anything uses its end.
+        ends: of an ITERATES: whether what it computes decides when it ends.
     """
 
     site: Site
@@ -57,29 +34,8 @@ class Candidate(NamedTuple):
     place: Place | None
     outputs: tuple[int, ...]
     mixed: bool
-
-
-class Flow(NamedTuple):
-    """What is known about one array: `alone` are origins whose result it is, number by number."""
-
-    active: bool = False
-    keyed: bool = False
-    origins: frozenset[Origin] = frozenset()
-    alone: frozenset[Origin] = frozenset()
-
-    def __or__(self, other: "Flow") -> "Flow":  # type: ignore[override]
-        return Flow(
-            self.active or other.active,
-            self.keyed or other.keyed,
-            self.origins | other.origins,
-            self.alone | other.alone,
-        )
-
-    def sourced(self) -> bool:
-        return any(origin.role is Role.KILLS for origin in self.origins)
-
-
-NOTHING = Flow()
+    used: tuple[bool, ...] = ()
+    ends: bool = False
 
 
 def candidates(program: compat.Program, active: Sequence[bool], keyed: Sequence[bool]) -> list[Candidate]:
@@ -98,7 +54,14 @@ def candidates(program: compat.Program, active: Sequence[bool], keyed: Sequence[
         for origin in out.origins:
             reach.setdefault(origin, []).append(index)
     return [
-        Candidate(*origin, *reader.known[origin.site], tuple(outputs), origin in reader.mixed)
+        Candidate(
+            *origin,
+            *reader.known[origin.site],
+            tuple(outputs),
+            origin in reader.mixed,
+            reader.used.get(origin.site, ()),
+            origin.site in reader.ends,
+        )
         for origin, outputs in sorted(reach.items(), key=lambda item: (item[0].site, item[0].role.value))
     ]
 
@@ -107,17 +70,50 @@ class _Reader:
     def __init__(self) -> None:
         self.known: dict[Site, tuple[str, Place | None]] = {}
         self.mixed: set[Origin] = set()
+        self.chosen: set[Origin] = set()  # conditions and indices by which constants were chosen
+        self.of: dict[Origin, frozenset[int]] = {}  # what a killing equation works on
+        self.reads: set[Any] = set()
+        self.ends: set[Site] = set()
+        self.used: dict[Site, tuple[bool, ...]] = {}
+        self.numbers: dict[Any, int] = {}
 
     def read(self, program: compat.Program, flows: Sequence[Flow], at: Site, outer: Place | None) -> list[Flow]:
-        env: dict[Any, Flow] = dict(zip(program.jaxpr.invars, flows, strict=True))
-        look = lambda atom: NOTHING if compat.is_literal(atom) else env.get(atom, NOTHING)  # noqa: E731
+        env: dict[Any, Flow] = {v: self.named(NOTHING, v) for v in program.jaxpr.constvars}
+        env.update(
+            (v, f if f.number >= 0 else self.named(f, v)) for v, f in zip(program.jaxpr.invars, flows, strict=True)
+        )
+
+        self.reads.update(v for e in program.jaxpr.eqns for v in e.invars if not compat.is_literal(v))
+        self.reads.update(v for v in program.jaxpr.outvars if not compat.is_literal(v))
+
+        def look(atom: Any) -> Flow:
+            return self.named(NOTHING, str(atom.val), str(atom.aval)) if compat.is_literal(atom) else env[atom]
+
         for index, eqn in enumerate(program.jaxpr.eqns):
             here = place(eqn) or outer
             site = (*at, index)
             self.known[site] = (eqn.primitive.name, here)
-            outs = self.equation(eqn, [look(v) for v in eqn.invars], site, here)
-            env.update(zip(eqn.outvars, outs, strict=True))
+            ins = [look(v) for v in eqn.invars]
+            outs = self.equation(eqn, ins, site, here)
+            env.update(zip(eqn.outvars, self.numbered(eqn, ins, outs), strict=True))
         return [look(v) for v in program.jaxpr.outvars]
+
+    def named(self, flow: Flow, *name: Any) -> Flow:
+        """The flow with the number that stands for a name."""
+        number = self.numbers.setdefault(name, len(self.numbers))
+        return flow._replace(number=number, multiples=frozenset({number}))
+
+    def numbered(self, eqn: Any, ins: list[Flow], outs: list[Flow]) -> list[Flow]:
+        """The results of an equation with numbers that stand for how they are computed."""
+        name = eqn.primitive.name
+        if any(True for _ in compat.inner(eqn)):
+            return [out if out.number >= 0 else self.named(out, v) for v, out in zip(eqn.outvars, outs, strict=True)]
+        how = (name, str(eqn.params), tuple(f.number for f in ins))
+        found = [self.named(out, how, index) for index, out in enumerate(outs)]
+        active = [f for f in ins if f.active]
+        if len(active) == 1 and (name in tables.ARRANGING or name in ("add", "sub", "mul", "div")):
+            return [out._replace(multiples=out.multiples | active[0].multiples) for out in found]
+        return found
 
     def equation(self, eqn: Any, ins: list[Flow], site: Site, here: Place | None) -> list[Flow]:
         name = eqn.primitive.name
@@ -136,54 +132,73 @@ class _Reader:
         return self.primitive(eqn, name, ins, site)
 
     def primitive(self, eqn: Any, name: str, ins: list[Flow], site: Site) -> list[Flow]:
-        whole = _join(ins)
+        whole = join(ins)
         same = len(eqn.invars) == 2 and eqn.invars[0] is eqn.invars[1]
         if name in tables.GUARDS or (name in tables.COMPARISONS and same):
             return [Flow(keyed=whole.keyed)]
-        if name == "random_bits":
+        if name in tables.DRAWS:
             return [whole._replace(origins=whole.origins | {Origin(site, Role.DRAWS)}) if whole.keyed else whole]
         if name in compat.CALLBACKS:
-            return [_stopped(whole, Origin(site, Role.CALLS_HOST))] * len(eqn.outvars)
+            return [stopped(whole, Origin(site, Role.CALLS_HOST))] * len(eqn.outvars)
         if name == "select_n":
             return [self.choice(ins[0], ins[1:], site)]
         if name in ("sort", "top_k"):
             return self.sort(eqn, ins, site)
         if not whole.active:
-            return [self.passed(eqn, name, ins, whole)] * len(eqn.outvars)
+            if name in tables.LOOKUPS:
+                self.chosen |= join(ins[tables.LOOKUPS[name] :]).killers()
+            return [self.passed(name, ins, whole)] * len(eqn.outvars)
         if name == "stop_gradient":
-            return [_stopped(whole, Origin(site, Role.STOPS))]
+            return [stopped(whole, Origin(site, Role.STOPS))]
         if name in tables.LOOKUPS or name in tables.SCATTERS:
             start = tables.LOOKUPS.get(name, 1)
             stop = start + 1 if name in tables.SCATTERS else len(ins)
-            index = _join(ins[start:stop])
+            index = join(ins[start:stop])
             whole = self.choice(index, ins[:start] + ins[stop:], site) if index.sourced() else whole
-        if name in tables.KINKED:
-            whole = _with(whole, Origin(site, Role.KINKS))
-        elif name == "rem":
-            whole = _with(whole, Origin(site, Role.BRANCHES))
+        role = next((role for role, names in tables.ROLES.items() if name in names), None)
+        if role is not None:
+            whole = marked(whole, Origin(site, Role(role)))
         elif name not in tables.READ:
-            whole = _with(whole, Origin(site, Role.UNREAD))
-        killed = _stopped(whole, Origin(site, Role.KILLS), alone=True)
-        passed = self.passed(eqn, name, ins, whole)
-        return [passed if _is_float(v) and name not in tables.ROUNDING else killed for v in eqn.outvars]
+            whole = marked(whole, Origin(site, Role.UNREAD))
+        elif name == "sqrt" and ins[0].square is not None:
+            self.known[ins[0].square] = (
+                name,
+                self.known[site][1],
+            )  # seen where the square is taken, told where the root is
+            whole = marked(whole, Origin(ins[0].square, Role.KINKS))
+        kill = Origin(site, Role.KILLS)
+        self.of[kill] = frozenset[int]().union(*(f.multiples for f in ins))
+        killed = stopped(whole, kill, alone=True)
+        passed = self.passed(name, ins, whole)
+        passed = passed._replace(square=square_of(eqn, ins, site))
+        return [passed if is_float(v) and name not in tables.ROUNDING else killed for v in eqn.outvars]
 
-    def passed(self, eqn: Any, name: str, ins: list[Flow], whole: Flow) -> Flow:
-        """An operation that passes derivatives on; notices where a constant piece is added to one that varies."""
+    def passed(self, name: str, ins: list[Flow], whole: Flow) -> Flow:
+        """An operation that passes derivatives on; notices where a constant piece meets one that varies.
+
+        Added to a multiple of what it was made from, it is a modulo; multiplied by something that varies, a condition
+        or a lookup is a branch. Added to other things it is a staircase among them.
+        """
         if name in tables.ARRANGING:
             return whole
-        if name not in ("add", "sub", "add_any", "mul", "div"):
-            return whole._replace(alone=frozenset())
-        for one, other in ((ins[0], ins[-1]), (ins[-1], ins[0])):
-            if other.active and not one.active:
-                self.mixed |= {o for o in one.alone if name != "mul" or self.known[o.site][0] in tables.COMPARISONS}
-        return whole if not whole.active else whole._replace(alone=frozenset())
+        if not whole.active:
+            return whole._replace(alone=frozenset()) if name in tables.COUNTING else whole
+        if name in ("add", "sub", "add_any", "mul", "div"):
+            for one, other in ((ins[0], ins[-1]), (ins[-1], ins[0])):
+                if other.active and not one.active and name in ("mul", "div"):
+                    known = self.known
+                    self.mixed |= {o for o in one.alone if o in self.chosen or known[o.site][0] in tables.COMPARISONS}
+                elif other.active and not one.active:
+                    self.mixed |= {o for o in one.alone if self.of.get(o, frozenset()) & other.multiples}
+        return whole._replace(alone=frozenset())
 
     def choice(self, index: Flow, cases: Sequence[Flow], site: Site) -> Flow:
         """One of several values: where they carry derivatives, the condition becomes a branch of its own."""
-        whole = _join(cases)
+        whole = join(cases)
         if not (index.active or index.sourced()):
             return whole | index._replace(active=False)
         if not whole.active:
+            self.chosen |= index.killers()
             return whole | index
         kept = frozenset(o for o in index.origins if o.role is not Role.KILLS)
         origins = whole.origins | kept | {Origin(site, Role.BRANCHES)}
@@ -194,22 +209,22 @@ class _Reader:
         if not any(f.active for f in ins):
             return outs
         for out in outs:
-            self.mixed |= {o for o in out.origins if o.role is Role.KILLS} - _join(ins).origins
-        return [out._replace(active=_is_float(v)) for v, out in zip(eqn.outvars, outs, strict=True)]
+            self.mixed |= {o for o in out.origins if o.role is Role.KILLS} - join(ins).origins
+        return [out._replace(active=is_float(v)) for v, out in zip(eqn.outvars, outs, strict=True)]
 
     def sort(self, eqn: Any, ins: list[Flow], site: Site) -> list[Flow]:
-        whole = _join(ins)
+        whole = join(ins)
         if eqn.primitive.name == "top_k":
             keys, values = ins, [NOTHING]
         else:
             count = eqn.params.get("num_keys", 1)
             keys, values = ins[:count], ins[count:]
-        if not _join(keys).active:
-            return [whole] * len(eqn.outvars)
+        if not join(keys).active:
+            return [whole._replace(alone=frozenset())] * len(eqn.outvars)
         kill = Origin(site, Role.KILLS)
-        firsts = [_with(whole, Origin(site, Role.KINKS))] * len(keys)
+        firsts = [marked(whole, Origin(site, Role.KINKS))] * len(keys)
         rest = [
-            _with(whole, Origin(site, Role.BRANCHES)) if value.active else _stopped(whole | value, kill, alone=True)
+            marked(whole, Origin(site, Role.BRANCHES)) if value.active else stopped(whole | value, kill, alone=True)
             for value in values
         ]
         return (firsts + rest)[: len(eqn.outvars)]
@@ -218,47 +233,42 @@ class _Reader:
         (_, _, body), *_ = compat.inner(eqn)
         consts, carried = compat.scan_sizes(eqn)
         edge = consts + carried
-        carry = ins[consts:edge]
+        carry = [self.named(f, site, i) for i, f in enumerate(ins[consts:edge])]
+        rows = [self.named(f, site, "row", i) for i, f in enumerate(ins[edge:])]
         while True:
-            outs = self.read(body, [*ins[:consts], *carry, *ins[edge:]], (*site, 0), here)
-            grown = [old | new for old, new in zip(carry, outs, strict=False)]
+            outs = self.read(body, [*ins[:consts], *carry, *rows], (*site, 0), here)
+            grown = [self.named(old | new, site, i) for i, (old, new) in enumerate(zip(carry, outs, strict=False))]
             if grown == carry:
-                return [_everywhere(f) for f in (*grown, *outs[carried:])]
+                return self.iterated(eqn, site, carry, [*grown, *outs[carried:]])
             carry = grown
 
     def loop(self, eqn: Any, ins: list[Flow], site: Site, here: Place | None) -> list[Flow]:
         test, body = (compat.opened(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        carry = ins[a + b :]
+        carry = [self.named(f, site, i) for i, f in enumerate(ins[a + b :])]
         while True:
             outs = self.read(body, [*ins[a : a + b], *carry], (*site, 1), here)
             stop = self.read(test, [*ins[:a], *carry], (*site, 0), here)[0]
-            grown = [self.choice(stop, [old | new], site) for old, new in zip(carry, outs, strict=True)]
+            if stop.active or stop.sourced():
+                self.ends.add(site)
+            joined = [self.choice(stop, [old | new], site) for old, new in zip(carry, outs, strict=True)]
+            grown = [self.named(f, site, i) for i, f in enumerate(joined)]
             if grown == carry:
-                return [_everywhere(f) for f in grown]
+                return self.iterated(eqn, site, carry, grown)
             carry = grown
 
-
-def _join(flows: Sequence[Flow]) -> Flow:
-    whole = NOTHING
-    for flow in flows:
-        whole = whole | flow
-    return whole
-
-
-def _with(flow: Flow, origin: Origin) -> Flow:
-    return flow._replace(origins=flow.origins | {origin})
-
-
-def _stopped(flow: Flow, origin: Origin, alone: bool = False) -> Flow:
-    """Downstream of something that passes no derivative: kinks upstream of it no longer matter."""
-    origins = frozenset(o for o in flow.origins if o.role not in _CARRIED) | {origin}
-    return Flow(False, flow.keyed, origins, frozenset({origin}) if alone else frozenset())
-
-
-def _everywhere(flow: Flow) -> Flow:
-    return flow._replace(alone=frozenset())
-
-
-def _is_float(var: Any) -> bool:
-    return getattr(var.aval.dtype, "kind", "V") in "fc" or str(var.aval.dtype) in ("bfloat16", "float16")
+    def iterated(self, eqn: Any, site: Site, carry: list[Flow], outs: list[Flow]) -> list[Flow]:
+        """The results of a loop: of several rounds, and of an iteration where its state carries a derivative."""
+        state = list(zip(carry, eqn.outvars, strict=False))
+        self.used[site] = tuple(v in self.reads for _, v in state)
+        moves = any((f.active or f.sourced()) and is_float(v) for f, v in state)
+        own = {Origin(site, Role.ITERATES)} if moves else set()
+        return [
+            Flow(
+                f.active,
+                f.keyed,
+                f.origins | (own if f.active or f.sourced() else set()),
+                frozenset() if f.active else f.alone,
+            )
+            for f in outs
+        ]

@@ -8,7 +8,7 @@ import jax
 CALLS = frozenset(
     (
         "jit pjit closed_call core_call call eval_jaxpr remat2 checkpoint custom_jvp_call custom_vjp_call"
-        " custom_vjp_call_jaxpr custom_lin run_state"
+        " custom_vjp_call_jaxpr custom_lin run_state composite custom_vmap_call"
     ).split()
 )
 CALLBACKS = frozenset({"pure_callback", "io_callback", "python_callback"})

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from descend.program import compat
-from descend.program.candidates import Candidate, Role, candidates
+from descend.program.candidates import Candidate, candidates
+from descend.program.flow import Role
 
 
 def killers(f: Callable[..., Any], *args: Any) -> list[Candidate]:

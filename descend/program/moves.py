@@ -78,6 +78,8 @@ MOVES: dict[str, Callable[..., Any]] = {
     "squeeze": lambda eqn, a: a.squeeze(tuple(eqn.params["dimensions"])),
     "rev": lambda eqn, a: np.flip(a, eqn.params["dimensions"]),
     "slice": _slice,
+    "stack": lambda eqn, *parts: np.stack(parts, eqn.params["axis"]),
+    "unstack": lambda eqn, a: [np.take(a, i, eqn.params["axis"]) for i in range(a.shape[eqn.params["axis"]])],
     "concatenate": lambda eqn, *parts: np.concatenate(parts, eqn.params["dimension"]),
     "pad": _pad,
     "split": _split,

@@ -4,69 +4,113 @@ Two inputs whose fingerprints at an equation differ lie on different sides of it
 number, another largest element. The fingerprints are ordinary outputs, so that the whole works under `jit` and `vmap`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from descend.program import compat, tables
-from descend.program.candidates import Candidate, Role, Site
+from descend.program.candidates import Candidate
+from descend.program.flow import Role, Site
 
 Marks = dict[Site, Any]
 
 
-def fingerprints(program: compat.Program, chosen: Sequence[Candidate]) -> Callable[..., Any]:
+class Limit(NamedTuple):
+    """What is known of a loop that ends by what it computes.
+
+    Attributes:
+        rounds: after how many it is broken off, at points where it would not end.
+        rests: equations inside of which only the last round counts: the kinks of a loop that runs until it is at rest.
+    """
+
+    rounds: int
+    rests: frozenset[Site] = frozenset()
+
+
+Limits = Mapping[Site, Limit]
+
+
+class Watch(NamedTuple):
+    """What is done to a program while it runs.
+
+    Attributes:
+        sites: equations whose fingerprint is taken.
+        limits: loops that are broken off.
+    """
+
+    sites: frozenset[Site]
+    limits: Limits
+
+    def within(self, site: Site) -> "Watch":
+        """The part of it that concerns an equation and what is inside it."""
+        inside = lambda s: s[: len(site)] == site  # noqa: E731
+        return Watch(frozenset(filter(inside, self.sites)), {s: n for s, n in self.limits.items() if inside(s)})
+
+    def __bool__(self) -> bool:
+        return bool(self.sites or self.limits)
+
+
+def fingerprints(
+    program: compat.Program, chosen: Sequence[Candidate], limits: Limits | None = None
+) -> Callable[..., Any]:
     """A function of the program's inputs that returns one uint32 a candidate, stacked; 0 where it has no state."""
     sites = {c.site for c in chosen if c.role in (Role.KILLS, Role.BRANCHES, Role.KINKS)}
+    watch = Watch(frozenset(sites), limits or {})
 
     def observed(*args: Any) -> Any:
         marks: Marks = {}
-        _run(program, jax.lax.stop_gradient(args), (), frozenset(sites), marks)
+        _run(program, jax.lax.stop_gradient(args), (), watch, marks)
         return jnp.stack([jnp.asarray(marks.get(c.site, 0), jnp.uint32) for c in chosen])
 
     return observed
 
 
-def _run(program: compat.Program, args: Sequence[Any], at: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
-    """Evaluates the program equation by equation, and enters in `marks` the fingerprints of `sites`."""
+def bounded(program: compat.Program, limits: Limits) -> Callable[..., list[Any]]:
+    """The program as a function of its inputs, with loops that end."""
+    return lambda *args: _run(program, args, (), Watch(frozenset(), limits), {})
+
+
+def _run(program: compat.Program, args: Sequence[Any], at: Site, watch: Watch, marks: Marks) -> list[Any]:
+    """Evaluates the program equation by equation, and enters in `marks` the fingerprints that are watched for."""
     env: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.consts, strict=True))
     env.update(zip(program.jaxpr.invars, args, strict=True))
     look = lambda atom: atom.val if compat.is_literal(atom) else env[atom]  # noqa: E731
     for index, eqn in enumerate(program.jaxpr.eqns):
         site = (*at, index)
-        within = frozenset(s for s in sites if s[: len(site)] == site)
+        within = watch.within(site)
         ins = [look(v) for v in eqn.invars]
         outs = _enter(eqn, ins, site, within, marks) if within else compat.bind(eqn, ins)
         env.update(zip(eqn.outvars, outs, strict=True))
     return [look(v) for v in program.jaxpr.outvars]
 
 
-def _enter(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+def _enter(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) -> list[Any]:
     name = eqn.primitive.name
     program = compat.callee(eqn)
     if name == "scan":
-        return _scan(eqn, ins, site, sites, marks)
+        return _scan(eqn, ins, site, watch, marks)
     if name == "while":
-        return _loop(eqn, ins, site, sites, marks)
+        return _loop(eqn, ins, site, watch, marks)
     if name == "cond":
-        return _branch(eqn, ins, site, sites, marks)
+        return _branch(eqn, ins, site, watch, marks)
     if program is not None:
-        return _run(program, ins, (*site, 0), sites, marks)
+        return _run(program, ins, (*site, 0), watch, marks)
     outs = compat.bind(eqn, ins)
-    if site in sites:
+    if site in watch.sites:
         marks[site] = _state(eqn, ins, outs)
     return outs
 
 
-def _scan(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+def _scan(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) -> list[Any]:
     (_, _, body), *_ = compat.inner(eqn)
     a, b = compat.scan_sizes(eqn)
 
     def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], tuple[list[Any], Marks]]:
         seen: Marks = {}
-        outs = _run(body, [*ins[:a], *carry, *xs], (*site, 0), sites, seen)
+        outs = _run(body, [*ins[:a], *carry, *xs], (*site, 0), watch, seen)
         return outs[:b], (outs[b:], seen)
 
     settings = {name: eqn.params[name] for name in ("length", "reverse")}
@@ -75,36 +119,39 @@ def _scan(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: M
     return [*carry, *ys]
 
 
-def _loop(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
+def _loop(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) -> list[Any]:
     test, body = (compat.opened(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
     a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-    every = sorted(sites - {site})
+    every = sorted(watch.sites - {site})
+    rests = watch.limits[site].rests if site in watch.limits else ()
 
     def go_on(state: tuple[list[Any], Any, Marks]) -> Any:
-        return _run(test, [*ins[:a], *state[0]], (*site, 0), frozenset(), {})[0]
+        more = compat.evaluate(test, [*ins[:a], *state[0]])[0]
+        return more & (state[1] < watch.limits[site].rounds) if site in watch.limits else more
 
     def step(state: tuple[list[Any], Any, Marks]) -> tuple[list[Any], Any, Marks]:
         carry, count, sums = state
         seen: Marks = {}
-        outs = _run(body, [*ins[a : a + b], *carry], (*site, 1), sites, seen)
-        return outs, count + 1, {w: sums[w] * np.uint32(31) + jnp.asarray(seen.get(w, 0), jnp.uint32) for w in every}
+        outs = _run(body, [*ins[a : a + b], *carry], (*site, 1), watch, seen)
+        marked = {w: jnp.asarray(seen.get(w, 0), jnp.uint32) for w in every}
+        return outs, count + 1, {w: marked[w] if w in rests else sums[w] * np.uint32(31) + marked[w] for w in every}
 
     state = (ins[a + b :], jnp.uint32(0), {where: jnp.uint32(0) for where in every})
     outs, count, sums = jax.lax.while_loop(go_on, step, state)
     # What decides inside the test shows in the number of rounds.
-    marks.update({where: sums[where] * np.uint32(31) + count for where in every})
-    if site in sites:
+    marks.update({w: sums[w] if w in rests else sums[w] * np.uint32(31) + count for w in every})
+    if site in watch.sites:
         marks[site] = count
     return outs
 
 
-def _branch(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks: Marks) -> list[Any]:
-    every = sorted(sites - {site})
+def _branch(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) -> list[Any]:
+    every = sorted(watch.sites - {site})
 
     def side(number: int, program: compat.Program) -> Callable[..., Any]:
         def run(*args: Any) -> tuple[list[Any], Marks]:
             seen: Marks = {}
-            outs = _run(program, args, (*site, number), sites, seen)
+            outs = _run(program, args, (*site, number), watch, seen)
             return outs, {where: jnp.asarray(seen.get(where, 0), jnp.uint32) for where in every}
 
         return run
@@ -112,7 +159,7 @@ def _branch(eqn: Any, ins: list[Any], site: Site, sites: frozenset[Site], marks:
     sides = [side(number, program) for number, (_, _, program) in enumerate(compat.inner(eqn))]
     outs, seen = jax.lax.switch(ins[0], sides, *ins[1:])
     marks.update(seen)
-    if site in sites:
+    if site in watch.sites:
         marks[site] = _digest(ins[0])
     return outs
 
@@ -128,6 +175,12 @@ def _state(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
         order = jax.lax.broadcasted_iota(np.int32, jnp.shape(ins[0]), dimension)
         keys = eqn.params.get("num_keys", 1)
         return _digest(jax.lax.sort([*ins[:keys], order], dimension=dimension, num_keys=keys)[-1])
+    if name == "atan2":
+        return _digest(ins[0] < 0)
+    if name in ("square", "integer_pow", "mul"):  # of which a root is taken
+        return _digest(ins[0] > 0)
+    if name == "abs" and jnp.iscomplexobj(ins[0]):  # a kink where the number is real; else it is round
+        return _digest((jnp.real(ins[0]) > 0) & (jnp.imag(ins[0]) == 0))
     if name == "rem":
         return _digest(jnp.round((ins[0] - outs[0]) / ins[1]))
     if discrete:

@@ -60,7 +60,7 @@ def _anywhere(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array:
 
 def scatter(reader: "Reader", eqn: Any, ins: list[Array]) -> list[Array] | None:
     operand, index, updates = ins
-    if eqn.primitive.name not in ("scatter", "scatter-add", "scatter_add") or not index.constant:
+    if not index.constant:
         return None
     if not index.known:
         landed = _anywhere([updates], operand.shape)
@@ -298,7 +298,7 @@ def repeated(reader: "Reader", array: Array, length: int) -> Array:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, move),
-    **dict.fromkeys(("scatter", "scatter-add", "scatter_add"), scatter),
+    **dict.fromkeys(("scatter", "scatter-add", "scatter-sub"), scatter),
     **dict.fromkeys("add sub add_any neg real imag conj complex".split(), linear),
     "convert_element_type": convert,
     "mul": multiply,

@@ -14,31 +14,50 @@ KINKED = frozenset(
 )
 """Continuous and piecewise smooth. `select_n`, `sort` and `top_k` have rules of their own."""
 
+ROLES = {
+    "kinks": KINKED,
+    "branches": frozenset({"rem", "atan2"}),
+    "crosses": frozenset({"eigh", "svd", "eig", "schur"}),
+}
+"""What else an equation may do to a derivative, by the name of the role. `atan2` jumps behind its origin."""
+
+COUNTING = frozenset(
+    """reduce_sum reduce_prod reduce_and reduce_or reduce_xor dot_general ragged_dot_general conv_general_dilated cumsum
+    cumprod cumlogsumexp reduce_window_sum reduce_window sort top_k approx_top_k fft scatter-add scatter_add""".split()
+)
+"""Makes one number of many: of pieces that are constant it makes a staircase of counts."""
+
+DRAWS = frozenset("random_bits random_gamma rng_bit_generator rng_uniform".split())
+"""Random numbers from a key."""
+
 LOOKUPS = {"gather": 1, "dynamic_slice": 1, "dynamic_update_slice": 2, "scatter": 1}
 """Reads or writes at computed places: the position of the first operand that is an index."""
 
 SCATTERS = frozenset(
-    "scatter scatter-add scatter-mul scatter-max scatter-min scatter_add scatter_mul scatter_max scatter_min"
-    " scatter_sub".split()
+    "scatter scatter-add scatter-mul scatter-max scatter-min scatter-sub"
+    " scatter_add scatter_mul scatter_max scatter_min scatter_sub".split()
 )
 
 ARRANGING = frozenset("convert_element_type broadcast_in_dim reshape squeeze transpose copy neg".split())
 """Passes each number on by itself, perhaps with another sign or type."""
 
 SMOOTH = frozenset(
-    """acos acosh add add_any after_all all_gather all_to_all and argmax argmin asin asinh atan atan2 atanh axis_index
-    bessel_i0e bessel_i1e bitcast_convert_type broadcast_in_dim cbrt cholesky clz complex concatenate conj
-    conv_general_dilated convert_element_type copy copy_p cos cosh cumlogsumexp cumprod cumsum custom_lin
-    custom_linear_solve debug_callback debug_print device_put digamma div dot_general dynamic_slice
-    dynamic_update_slice eig eigh empty empty2 erf erf_inv erfc exp exp2 expm1 fft gather get hessenberg
-    householder_product igamma igamma_grad_a igammac imag integer_pow iota lgamma log log1p log2 logistic lu
-    lu_pivots_to_permutation mul name neg not one_minus_square optimization_barrier or pad polygamma polynomial
-    population_count pow ppermute psum qr random_bits random_clone random_fold_in random_gamma random_gamma_grad
-    random_seed random_split random_unwrap random_wrap real reduce_and reduce_or reduce_precision reduce_prod
-    reduce_sum reduce_window_sum reduce_xor regularized_incomplete_beta reshape rev rng_bit_generator rng_uniform
-    rsqrt schur select_and_scatter_add sharding_constraint shift_left shift_right_arithmetic shift_right_logical sin
-    sinh slice split sqrt square squeeze sub svd swap tan tanh threefry2x32 tile transpose triangular_solve
-    tridiagonal tridiagonal_solve unvmap_any unvmap_all unvmap_max xor zeta""".split()
+    """acos acosh add add_any after_all and argmax argmin asin asinh atan atan2 atanh axis_index bessel_i0e
+    bessel_i1e bitcast_convert_type broadcast_in_dim broadcast_to cbrt cholesky cholesky_update clz complex
+    concatenate conj conv_general_dilated convert_element_type copy copy_p cos cosh create_token cumlogsumexp
+    cumprod cumsum custom_lin custom_linear_solve debug_callback debug_print device_put digamma div dot_general
+    dynamic_slice dynamic_update_slice eig eigh empty empty2 erf erf_inv erfc exp exp2 expm1 fft from_edtype
+    gather geqp3 geqrf get hessenberg householder_product igamma igamma_grad_a igammac imag integer_pow iota
+    iota_2x32_shape layout_constraint lgamma log log1p log2 logistic lu lu_pivots_to_permutation mul mulhi name
+    neg not one_minus_square optimization_barrier or ormqr pad philox2x32 philox4x32 platform_index polygamma
+    polynomial population_count pow pvary qr ragged_dot_general random_bits random_clone random_fold_in
+    random_gamma random_gamma_grad random_seed random_split random_unwrap random_wrap real reciprocal reduce_and
+    reduce_or reduce_precision reduce_prod reduce_sum reduce_window_sum reduce_xor regularized_incomplete_beta
+    reshape reshard rev rng_bit_generator rng_uniform rsqrt scaled_dot schur select_and_scatter_add
+    sharding_constraint shift_left shift_right_arithmetic shift_right_logical sin sinh slice split sqrt square
+    squeeze stack stop_gradient sub svd swap symmetric_product tan tanh threefry2x32 threefry4x32 tie tile
+    to_edtype transpose triangular_solve tridiagonal tridiagonal_solve unstack unvmap_all unvmap_any unvmap_max
+    with_memory_space_constraint xor zeros_like zeta""".split()
 )
 """Differentiable where finite, or of integers only."""
 
@@ -55,4 +74,31 @@ ELEMENTWISE = (
 )
 """Each number of the result is a function of the numbers at its place in the operands, which may be scalars."""
 
-READ = SMOOTH | ROUNDING | COMPARISONS | GUARDS | KINKED | SCATTERS | frozenset(LOOKUPS)
+READ = SMOOTH | ROUNDING | COMPARISONS | GUARDS | KINKED | SCATTERS | frozenset(LOOKUPS) | frozenset({"rem"})
+
+REFUSED = {
+    "memory that is written to": """accum_grad_in_ref addupdate box_get box_set create_linear empty_ref free_ref freeze
+        log_extend log_read new_box new_log new_ref pin stage unpin""",
+    "kernels": """core_map delay get_global jaxpr_call masked_load masked_swap mpmd_map multiple_of num_programs
+        pallas_call program_id run_scoped semaphore_read semaphore_signal semaphore_wait""",
+    "code of vendors and other languages": """cudnn_fusion dot_product_attention_bwd dot_product_attention_fp8_bwd
+        dot_product_attention_fp8_fwd dot_product_attention_fwd ffi_call scaled_matmul""",
+    "several devices": """all_gather all_gather_invariant all_gather_reduced all_to_all pbroadcast ppermute precv
+        preduced psend psum psum_invariant ragged_all_to_all reduce_scatter reduced_vary_cast_p shard_map unreduced_psum
+        unreduced_reduce_scatter vary_unreduced_cast_p""",
+    "programs that are closed to reading": """call_exported call_hi_primitive call_hi_primitive_linearized
+        custom_jvp_call_jaxpr custom_partitioning linear_call remat_opt""",
+    "any function of two numbers": "reduce reduce_window select_and_scatter approx_top_k",
+    "questions about shapes, and what only a compiler sees": """check dce_sink dim_as_value dimension_size
+        inspect_sharding shape_assertion unreachable""",
+}
+"""What is met as unread on purpose, by the reason: probing decides about it."""
+
+_REFUSED = frozenset(" ".join(REFUSED.values()).split())
+
+
+def is_refused(name: str) -> bool:
+    """Whether a primitive is left unread on purpose; so are the halves and wrappers of refused ones."""
+    for ending in ("_start", "_done", "_wrapper"):
+        name = name.removesuffix(ending)
+    return name in _REFUSED

@@ -82,7 +82,7 @@ def clearance(p):
     return -nearest + 0.3 * jnp.sum(p**2)
 
 
-@case(np.array([0.4, 0.5]), helpers=(toll,))
+@case(np.array([0.4, 0.5]), thorough=("unbounded",), helpers=(toll,))
 def toll_road(x):
     return jnp.sum(jax.vmap(toll)(x)) + x[0] ** 2
 
@@ -118,7 +118,7 @@ def gear(x):
 @case(np.array([0.7]))
 def battery(u):
     charge = jnp.where(u > 0, 0.9 * u, u / 0.9)  #: kinked
-    return jnp.sum((charge - 0.1) ** 2 + 0.2 * charge)
+    return jnp.sum((charge - 0.1) ** 2 + 0.5 * charge)
 
 
 @case(G3, "smooth")

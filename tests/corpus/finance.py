@@ -96,7 +96,7 @@ def log_utility(w):
     return -jnp.mean(jnp.log(1.0 + RETURNS @ w)) + 0.05 * jnp.sum((w - 0.3) ** 2)
 
 
-@case(np.array([0.05, 0.9]), "smooth")
+@case(np.array([0.05, 0.9]), "smooth", thorough=("unbounded",))
 def compounded(x):
     """Grows, but by a factor of seven in all."""
     return jax.lax.fori_loop(0, 40, lambda _, value: value * (1 + x[0]) + 0.01 * x[1], jnp.asarray(1.0))

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import descend
 from tests.corpus.helpers import newton, rk4, soft_threshold
-from tests.corpus.label import case
+from tests.corpus.label import case, over
 
 rng = np.random.default_rng(16)
 WEIGHTS = jnp.asarray(rng.normal(size=(12, 12))) * 3.0 / np.sqrt(12)
@@ -15,7 +16,7 @@ DESIGN = jnp.asarray(rng.normal(size=(8, 3)))
 SEEN = jnp.asarray(rng.normal(size=8))
 
 
-@case(np.array([3.9, 0.3]))
+@case(over(descend.Real(2, start=np.array([3.9, 0.3]), scale=0.02)))
 def population_model(x):
     def year(n, _):
         n = x[0] * n * (1 - n)
@@ -25,7 +26,7 @@ def population_model(x):
     return jnp.mean(path)
 
 
-@case(np.array([3.2, 0.3]), "smooth")
+@case(over(descend.Real(2, start=np.array([3.2, 0.3]), scale=0.02)), "smooth")
 def settled_population(x):
     def year(n, _):
         n = 0.9 * x[0] * n * (1 - n)
@@ -35,7 +36,7 @@ def settled_population(x):
     return jnp.mean(path) + 0.1 * jnp.sum(x**2)
 
 
-@case(np.array([10.0, 28.0, 2.667]))
+@case(over(descend.Real(3, start=np.array([10.0, 28.0, 2.667]), scale=0.1)))
 def lorenz(p):
     def slope(s):
         return jnp.stack([p[0] * (s[1] - s[0]), s[0] * (p[1] - s[2]) - s[1], s[0] * s[1] - p[2] * s[2]])
@@ -48,7 +49,7 @@ def lorenz(p):
     return jnp.mean(z)
 
 
-@case(np.array([1.4, 0.3]))
+@case(over(descend.Real(2, start=np.array([1.39, 0.3]), scale=0.01)))
 def henon(p):
     def step(_, s):
         return 1 - p[0] * s[0] ** 2 + s[1], p[1] * s[0]
@@ -72,7 +73,7 @@ def tame_network(x):
 @case(np.array([0.5, 0.2]))
 def unstable_growth(x):
     end = jax.lax.fori_loop(0, 80, lambda _, y: 1.4 * y + x[1], x[0])  #: chaotic
-    return jnp.log1p(end**2)
+    return jnp.log1p(end**2) + x[1] ** 2
 
 
 @case(np.array([0.5, 0.2]), "smooth")
@@ -114,8 +115,8 @@ def bisected(x):
     def halve(state):
         low, high = state
         middle = (low + high) / 2
-        right = middle**3 + middle < x[0] + x[1] ** 2
-        return jnp.where(right, middle, low), jnp.where(right, high, middle)  #: flat
+        right = middle**3 + middle < x[0] + x[1] ** 2  #: flat
+        return jnp.where(right, middle, low), jnp.where(right, high, middle)
 
     low, high = jax.lax.while_loop(lambda s: s[1] - s[0] > 1e-6, halve, (0.0, 4.0))  #: nested
     return (low + high) / 2

@@ -16,7 +16,7 @@ B2, B3, B6, B9, B10, B15, B16 = (rng.normal(size=n) for n in (2, 3, 6, 9, 10, 15
 
 @case(np.array([2.3, 4.6]))
 def hand_interpolated(x):
-    p = jnp.clip(x, 0.0, 10.0)
+    p = jnp.clip(x, 0.0, 10.0)  #: kinked
     i = jnp.floor(p).astype(int)  #: kinked
     t = p - i
     return jnp.sum(LINE[i] * (1 - t) + LINE[i + 1] * t) + 0.01 * jnp.sum(x**2)

@@ -99,7 +99,9 @@ def thermostat(x):
 
 @case(np.array([0.3, -0.2]), "smooth")
 def pendulum_shooting(x):
-    slope = lambda s: jnp.stack([s[1], -jnp.sin(s[0])])
+    def slope(s):
+        return jnp.stack([s[1], -jnp.sin(s[0])])
+
     path = jax.lax.fori_loop(0, 40, lambda _, s: rk4(slope, s, 0.05), x)
     return jnp.sum((path - jnp.array([1.0, 0.0])) ** 2)
 
