@@ -9,10 +9,13 @@ import jax
 
 from descend.program import compat, tables
 from descend.program.source import place
-from descend.relax.rewriting import choosing, comparing, control, indexing, named, passing  # noqa: F401 (for their rules)
+from descend.relax.rewriting import choosing, comparing, control, indexing, named, passing, undefined
 from descend.relax.rewriting.indexing import Columns, column_values
 from descend.relax.rewriting.rules import NAMED, RULES, Setting
 from descend.relax.rewriting.values import is_soft, number, soft
+
+READ = (choosing, comparing, control, indexing, named, undefined)
+"""The rooms of rules, which enter them when they are imported."""
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _USES_COLUMNS = frozenset("gather scatter scatter-add scatter-sub scatter-mul scatter-min scatter-max".split())
