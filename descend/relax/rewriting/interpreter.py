@@ -9,10 +9,13 @@ import jax
 
 from descend.program import compat, tables
 from descend.program.source import place
-from descend.relax.rewriting import choosing, comparing, control, indexing, named, passing  # noqa: F401 (for their rules)
+from descend.relax.rewriting import choosing, comparing, control, indexing, named, passing, undefined
 from descend.relax.rewriting.indexing import Columns, column_values
 from descend.relax.rewriting.rules import NAMED, RULES, Setting
-from descend.relax.rewriting.values import is_soft, number, soft
+from descend.relax.rewriting.values import as_typed, is_soft, number, soft
+
+READ = (choosing, comparing, control, indexing, named, undefined)
+"""The rooms of rules, which enter them when they are imported."""
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _USES_COLUMNS = frozenset("gather scatter scatter-add scatter-sub scatter-mul scatter-min scatter-max".split())
@@ -29,7 +32,7 @@ def run(setting: Setting, program: compat.Program, values: Sequence[Any]) -> lis
         here = dataclasses.replace(setting, place=place(eqn) or setting.place, definitions=definitions)
         ins = [look(v) for v in eqn.invars]
         outs = equation(here, eqn, ins, all(v in stopped for v in eqn.outvars))
-        env.update(zip(eqn.outvars, outs, strict=True))
+        env.update(zip(eqn.outvars, map(as_typed, outs), strict=True))
     return [look(v) for v in program.jaxpr.outvars]
 
 

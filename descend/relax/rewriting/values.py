@@ -78,7 +78,14 @@ def soft(value: Any) -> Soft:
     """A soft value as a `Soft`."""
     if isinstance(value, Soft):
         return value
-    return Soft(spread_mean(value), value.dtype, least_grain(value.dtype))
+    return as_typed(Soft(spread_mean(value), value.dtype, least_grain(value.dtype)))
+
+
+def as_typed(value: Any) -> Any:
+    """A soft value in the float type that the hard program has, where it has one."""
+    if isinstance(value, Soft) and jnp.issubdtype(value.dtype, jnp.floating) and value.value.dtype != value.dtype:
+        return Soft(value.value.astype(value.dtype), value.dtype, value.grain)
+    return value
 
 
 def number(value: Any) -> Any:
