@@ -224,7 +224,7 @@ Each of these was run: `python benchmarks/limits.py` wrote this page on {date} (
 LAST = """
 ## Not built yet
 
-Several objectives, adversaries, chance constraints, differentiable inner problems (`argmin`), a whole-program `soften`;
+Several objectives, adversaries, chance constraints, differentiable inner problems (`argmin`);
 manifolds; native linear, conic and nonlinear solvers; schedulers across machines (an `Executor` of theirs can be passed
 as `workers=`). Sparse problems are treated as dense. `docs/design.md` marks what is planned.
 """

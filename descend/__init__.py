@@ -11,6 +11,7 @@ _NAMES = {
     "Problem": "problem",
     "Finding": "findings", "Findings": "findings", "Trust": "findings",
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
+    "soften": "relax", "straight_through": "routes",
     "inspect": "inspection", "value_and_trust": "inspection", "report": "report",
     "plan": "engine", "solve": "engine", "Plan": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",

@@ -1,4 +1,4 @@
-"""Steps, comparisons, rounding and clipping, softened entry by entry.
+"""Steps, comparisons and limits, softened entry by entry.
 
 Operations that jump have a worst-case gap of half the jump at any temperature, because an argument may stand at the
 jump. Given the arguments, `.gap` is the bound at their distance from the jump. All broadcast as their hard twins do,
@@ -76,6 +76,22 @@ def less(x: Any, y: Any, *, temperature: Any, family: Family = logistic) -> Any:
 
 
 @operation(
+    hard=lambda x, y: (jnp.asarray(x) == y).astype(jnp.result_type(*floats(x, y))),
+    gap=lambda x=0.0, y=1e-300, *, temperature, family=logistic: jnp.where(
+        jnp.asarray(x) == y, 0, 4 * family.pdf(_difference(*floats(x, y)) / temperature)
+    ),
+    sample=_two,
+)
+def equal(x: Any, y: Any, *, temperature: Any, family: Family = logistic) -> Any:
+    """How nearly x equals y, in [0, 1]: the density of the step over its peak, 4 pdf((x - y) / temperature).
+
+    1 where they are equal, at any temperature. Gap: the same where they are not, at worst 1.
+    """
+    x, y = floats(x, y)
+    return 4 * family.pdf(_difference(x, y) / jnp.asarray(temperature, x.dtype))
+
+
+@operation(
     hard=lambda x: jnp.sign(floats(x)[0]),
     gap=lambda x=0.0, **settings: 2 * _step_gap(x, **settings),
     sample=_one,
@@ -101,59 +117,47 @@ def absolute(x: Any, *, temperature: Any, family: Family = logistic) -> Any:
     return jnp.where(finite, safe * family.odd(safe / jnp.asarray(temperature, x.dtype)), jnp.abs(x))
 
 
-def _floor(x: Any, temperature: Any, family: Family) -> Any:
-    """Every unit step is the family's between two midpoints, scaled to meet its neighbors there with equal slope."""
-    finite = jnp.isfinite(x)
-    safe = jnp.where(finite, x, 0)
-    nearest = jax.lax.stop_gradient(jnp.round(safe))
-    step = family.odd((safe - nearest) / temperature) / family.odd(0.5 / temperature)
-    return jnp.where(finite, nearest - 0.5 + step / 2, x)
+def _maximum_gap(x: Any = 0.0, y: Any = 0.0, *, temperature: Any, family: Family = logistic) -> Any:
+    apart = jnp.abs(_difference(*floats(x, y))) / temperature
+    leak = family.ramp(-apart) if family.light else apart * family.cdf(-apart)
+    return jnp.where(jnp.isfinite(apart), temperature * leak, 0)
 
 
-def _floor_gap(x: Any = 0.0, *, temperature: Any, family: Family = logistic) -> Any:
-    (x,) = floats(x)
-    off = jnp.abs(x - jnp.round(x))
-    return 0.5 - family.odd(off / temperature) / (2 * family.odd(jnp.asarray(0.5 / temperature, x.dtype)))
+def _maximum(x: Any, y: Any, temperature: Any, family: Family) -> Any:
+    x, y = floats(x, y)
+    temperature = jnp.asarray(temperature, x.dtype)
+    apart = x - y
+    finite = jnp.isfinite(apart)
+    z = jnp.where(finite, apart, 0) / temperature
+    above = temperature * family.ramp(z) if family.light else jnp.where(finite, apart, 0) * family.cdf(z)
+    return jnp.where(finite, jnp.where(finite, y, 0) + above, jnp.maximum(x, y))
 
 
-@operation(hard=lambda x: jnp.floor(floats(x)[0]), gap=_floor_gap, sample=_one, laws=(Law.MONOTONE, *_UNARY))
-def floor(x: Any, *, temperature: Any, family: Family = logistic) -> Any:
-    """A staircase with soft steps at the integers, k - 1/2 at k; for high temperatures x - 1/2.
+@operation(
+    hard=lambda x, y: jnp.maximum(*floats(x, y)),
+    gap=_maximum_gap,
+    sample=_two,
+    laws=(Law.MONOTONE,),
+)
+def maximum(x: Any, y: Any, *, temperature: Any, family: Family = logistic) -> Any:
+    """The larger of two: y + ramp(x - y), with a rounded corner; never below the hard one, convex.
 
-    Continuously differentiable. Gap: at worst 1/2, at a step.
+    Gap: ramp(-|x - y|) in temperatures, at worst ramp(0) (log 2 for logistic). A family whose ramp has no limit
+    (Cauchy) gives the mean by the weights of the comparison instead: never above the hard one, not monotone.
     """
-    (x,) = floats(x)
-    return _floor(x, jnp.asarray(temperature, x.dtype), family)
+    return _maximum(x, y, temperature, family)
 
 
 @operation(
-    hard=lambda x: jnp.round(floats(x)[0]),
-    gap=lambda x=0.5, **settings: _floor_gap(floats(x)[0] + 0.5, **settings),
-    sample=_one,
-    laws=(Law.MONOTONE, *_UNARY),
+    hard=lambda x, y: jnp.minimum(*floats(x, y)),
+    gap=_maximum_gap,
+    sample=_two,
+    laws=(Law.MONOTONE,),
 )
-def round(x: Any, *, temperature: Any, family: Family = logistic) -> Any:
-    """A staircase with soft steps at the half-integers; for high temperatures x. Gap: at worst 1/2, at a step."""
-    (x,) = floats(x)
-    return _floor(x + 0.5, jnp.asarray(temperature, x.dtype), family)
-
-
-def _modulo_gap(x: Any = 0.0, y: Any = 1.0, *, temperature: Any, family: Family = logistic) -> Any:
+def minimum(x: Any, y: Any, *, temperature: Any, family: Family = logistic) -> Any:
+    """The smaller of two: -maximum(-x, -y). Gap as there."""
     x, y = floats(x, y)
-    size = jnp.abs(y)
-    return size * _floor_gap(x / y, temperature=temperature / size, family=family)
-
-
-@operation(
-    hard=lambda x, y: jnp.mod(*floats(x, y)),
-    gap=_modulo_gap,
-    sample=lambda key: (*_one(key), jnp.asarray(1.5)),
-    laws=_UNARY,
-)
-def modulo(x: Any, y: Any, *, temperature: Any, family: Family = logistic) -> Any:
-    """x - y floor(x / y), the sign that of y, with a soft floor. Gap: at worst |y| / 2, where x is a multiple of y."""
-    x, y = floats(x, y)
-    return x - y * _floor(x / y, jnp.asarray(temperature, x.dtype) / jnp.abs(y), family)
+    return -_maximum(-x, -y, temperature, family)
 
 
 def _clip_gap(

@@ -72,6 +72,17 @@ def logical_not(p: Any) -> Any:
     return 1 - p
 
 
+@operation(
+    hard=lambda p, q: jnp.abs(_hard(floats(p, q)[0]) - _hard(floats(p, q)[1])),
+    gap=_pair_gap,
+    sample=_truths,
+)
+def logical_xor(p: Any, q: Any) -> Any:
+    """p + q - 2 p q: whether exactly one holds. Gap as for `logical_and`."""
+    p, q = floats(p, q)
+    return p * (1 - q) + q * (1 - p)
+
+
 def _where_gap(p: Any, x: Any, y: Any) -> Any:
     p, x, y = floats(p, x, y)
     apart = x - y

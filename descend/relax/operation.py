@@ -65,7 +65,7 @@ class Operation:
             name = self.__name__  # pyright: ignore[reportAttributeAccessIssue]
             if "temperature" not in settings:
                 raise TypeError(f"{name} needs temperature=, a positive number")
-            _check_temperature(settings["temperature"], name)
+            check_temperature(settings["temperature"], name)
         return settings
 
     def __repr__(self) -> str:
@@ -108,8 +108,18 @@ def rows(function: Callable[[Any], Any], x: Any, axis: int) -> Any:
     return jax.tree.map(lambda y: y if y.ndim == lead else jnp.moveaxis(y, lead, axis), function(moved))
 
 
-def _check_temperature(temperature: Any, name: str) -> None:
+def check_temperature(temperature: Any, name: str) -> None:
+    """Raises ValueError unless a temperature is a positive finite scalar (not checked if traced).
+
+    TypeError for what is no number.
+    """
+    if isinstance(temperature, Tracer) and np.ndim(temperature) == 0:
+        return
+    try:
+        good = np.ndim(temperature) == 0 and 0 < float(temperature) < np.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"the temperature of {name} must be a positive number, got {temperature!r}") from None
     if np.ndim(temperature) != 0:
         raise ValueError(f"the temperature of {name} must be a scalar, got shape {np.shape(temperature)}")
-    if not isinstance(temperature, Tracer) and not 0 < float(temperature) < np.inf:
+    if not good:
         raise ValueError(f"the temperature of {name} must be positive and finite, got {temperature}")

@@ -1,4 +1,4 @@
-"""Choosing among n values: argmax, max, the k largest, and the entry of a table at a computed index.
+"""Choosing among n values: argmax, max and their mirror images, the k largest, the entry of a table at an index.
 
 Weights replace the choice: a value that lies d below the one wanted weighs cdf(-d) / cdf(d) against 1, in units of the
 temperature. For the logistic family that is the softmax; for two values it is the family's comparison; a family of
@@ -95,6 +95,28 @@ def max(x: Any, *, temperature: Any, family: Family = logistic, axis: int = -1) 
     return rows(lambda row: mix(choose(jnp.max(row), row, temperature, family), row), x, axis)
 
 
+@operation(
+    hard=lambda x, *, axis=-1: _hard_argmax(-floats(x)[0], axis=axis),
+    gap=lambda *_, temperature, family=logistic: 1.0,
+    sample=_values,
+    laws=(Law.SHIFT_INVARIANT, Law.PERMUTATION_EQUIVARIANT, Law.ROW_STOCHASTIC),
+)
+def argmin(x: Any, *, temperature: Any, family: Family = logistic, axis: int = -1) -> Any:
+    """The smallest value as weights: `argmax` of -x."""
+    return argmax(-floats(x)[0], temperature=temperature, family=family, axis=axis)
+
+
+@operation(
+    hard=lambda x, *, axis=-1: -_hard_max(-floats(x)[0], axis=axis),
+    gap=_max_gap,
+    sample=_values,
+    laws=(Law.SHIFT_EQUIVARIANT, Law.PERMUTATION_INVARIANT),
+)
+def min(x: Any, *, temperature: Any, family: Family = logistic, axis: int = -1) -> Any:
+    """The mean by the weights of `argmin`: -max(-x), never below the minimum. Gap as there."""
+    return -max(-floats(x)[0], temperature=temperature, family=family, axis=axis)
+
+
 class Top(NamedTuple):
     """The k largest.
 
@@ -161,7 +183,7 @@ def _hard_take(table: Any, index: Any) -> Any:
     return jnp.where(jnp.broadcast_to(nan, taken.shape), jnp.nan, taken)
 
 
-def _cells(index: Any, n: int, temperature: Any, family: Family) -> Any:
+def cells(index: Any, n: int, temperature: Any, family: Family) -> Any:
     """The mass of the soft step's density, centered at `index`, in the n unit cells around 0, ..., n - 1."""
     edges = jnp.arange(1, n, dtype=index.dtype) - 0.5
     below = family.cdf((index - edges) / jnp.asarray(temperature, index.dtype))
@@ -201,7 +223,7 @@ def take(table: Any, index: Any, *, temperature: Any, family: Family = logistic)
     columns = table.reshape(n, math.prod(table.shape[1:])).T
 
     def one(index: Any) -> Any:
-        weights = _cells(index, n, temperature, family).astype(table.dtype)
+        weights = cells(index, n, temperature, family).astype(table.dtype)
         return jax.vmap(lambda column: mix(weights, column))(columns)
 
     taken = jax.vmap(one)(index.reshape(-1)) if index.size else jnp.zeros((0, columns.shape[0]), table.dtype)

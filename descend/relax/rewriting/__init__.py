@@ -1,0 +1,1 @@
+"""Rewrites a traced program equation by equation: one small rule a primitive."""
