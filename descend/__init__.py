@@ -13,7 +13,7 @@ _NAMES = {
     "Finding": "findings", "Findings": "findings", "Trust": "findings",
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
     "inspect": "inspection", "value_and_trust": "inspection", "report": "report",
-    "plan": "engine", "solve": "engine", "Plan": "engine",
+    "plan": "engine", "solve": "engine", "Plan": "engine", "front": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
 _ROOMS = ("constraints", "datasets", "domains", "findings", "gallery", "laws", "relax", "routes", "solution", "solvers")

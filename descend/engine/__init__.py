@@ -1,6 +1,7 @@
 """The engine: which solver runs, for how long, and what its answer is worth."""
 
+from descend.engine.front import Front, front
 from descend.engine.plans import Plan, Stage, plan
 from descend.engine.solving import solve
 
-__all__ = ["Plan", "Stage", "plan", "solve"]
+__all__ = ["Front", "Plan", "Stage", "front", "plan", "solve"]

@@ -170,6 +170,10 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
     if "kinked" in words:
         descent = Stage(constrained(problem, solvers.Descent()), None, "subgradients: line searches stall at kinks")
         return [descent, *([evolution] if domain.size <= MANY else [])]
+    if problem.objectives and problem.weights is None and domain.box is not None:
+        steps = constrained(problem, solvers.JacobianDescent())
+        rest = Stage(quasi_newton(problem), None, "their mean, if that stalls", fallback=True)
+        return [Stage(steps, None, "several smooth objectives: no step worsens one"), rest]
     newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
     fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
     return [Stage(newton, None, "smooth"), *fallback]

@@ -108,7 +108,7 @@ class Subject:
 
     def parts(self, x: Any, key: Any, inputs: Inputs) -> list[Any]:
         """The loss and each constraint's numbers, as vectors: traceable."""
-        loss, constraints = self._evaluation(x, key, inputs)
+        loss, constraints, *_ = self._evaluation(x, key, inputs)
         return [jnp.reshape(jnp.asarray(part, self.dtype), (-1,)) for part in (loss, *constraints)]
 
     def flat(self, x: Any, key: Any, inputs: Inputs) -> Any:

@@ -5,6 +5,7 @@ from descend.solvers.bounded_quasi_newton import BoundedQuasiNewton
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
@@ -18,6 +19,7 @@ __all__ = [
     "BoundedQuasiNewton",
     "Descent",
     "Enumeration",
+    "JacobianDescent",
     "Needs",
     "Population",
     "Progress",
