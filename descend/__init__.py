@@ -14,7 +14,7 @@ _NAMES = {
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
     "soften": "relax", "straight_through": "routes",
     "inspect": "inspection", "value_and_trust": "inspection", "compare_routes": "inspection", "report": "reporting",
-    "plan": "engine", "solve": "engine", "Plan": "engine",
+    "plan": "engine", "solve": "engine", "Plan": "engine", "front": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
 _ROOMS = ("constraints", "datasets", "domains", "findings", "gallery", "laws", "relax", "routes", "solution", "solvers")

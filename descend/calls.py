@@ -26,10 +26,6 @@ class WrongReturnError(TypeError):
     """A function returned the wrong kind of thing."""
 
 
-class SeveralObjectivesError(NotImplementedError):
-    """An objective returned several named values."""
-
-
 def name_of(function: Callable[..., Any]) -> str:
     """What messages call a function."""
     return getattr(function, "__name__", type(function).__name__)
@@ -77,14 +73,45 @@ def scalar(value: Any, who: str) -> Any:
 
     Raises:
         WrongReturnError: if it is not one.
-        SeveralObjectivesError: if it is a dict of them.
     """
     if isinstance(value, dict):
-        raise SeveralObjectivesError(f"several objectives are not supported yet: {who} returned {sorted(value)}")
+        names = ", ".join(map(repr, sorted(value)))
+        raise WrongReturnError(f"{who} returned several values ({names}); for a black box, name them with weights=")
     value = array(value, who)
     if np.shape(value) != ():
         raise WrongReturnError(f"{who} must return a scalar, got shape {np.shape(value)}")
     return value
+
+
+def scalars(value: Any, names: tuple[str, ...]) -> list[Any]:
+    """Several returned objectives as float scalars, in the order of their names.
+
+    Raises:
+        WrongReturnError: if they are not a dict of these.
+    """
+    if not isinstance(value, dict):
+        raise WrongReturnError(f"weights= is for an objective that returns a dict, got {type(value).__name__}")
+    if not names or set(value) != set(names):
+        raise WrongReturnError(f"weights= names {sorted(names)}, the objective returned {sorted(value)}")
+    return [scalar(value[name], f"objective {name!r}") for name in names]
+
+
+def weights(stated: Any) -> dict[str, float] | None:
+    """Weights of objectives by name, checked.
+
+    Raises:
+        TypeError: if they are not a dict of numbers.
+        ValueError: if one is negative or not finite, or all are zero.
+    """
+    if stated is None:
+        return None
+    try:
+        found = {str(name): float(weight) for name, weight in stated.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise TypeError(f"weights must be a dict from the names of objectives to numbers, got {stated!r}") from None
+    if not all(0 <= weight < np.inf for weight in found.values()) or not any(found.values()):
+        raise ValueError(f"weights must be finite, not negative and not all zero, got {stated!r}")
+    return found
 
 
 def array(value: Any, who: str) -> Any:

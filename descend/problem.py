@@ -20,10 +20,12 @@ class Evaluation(NamedTuple):
     Attributes:
         loss: the objective, negated where it is maximized: a float scalar to be made small.
         constraints: the value of each constraint's function, in order.
+        objectives: where there are several, the loss of each, in the order of `Problem.objectives`.
     """
 
     loss: Any
     constraints: tuple[Any, ...]
+    objectives: tuple[Any, ...] = ()
 
 
 class Inputs(NamedTuple):
@@ -40,7 +42,7 @@ class Problem:
 
     Args:
         objective: a function of a point shaped like `over`, with arrays in place of the domains, that returns a float
-            scalar. Traceable JAX code, or any Python: then it is a black box and gets float64 NumPy arrays. It may also
+            scalar, or a dict of named ones: several objectives. Traceable JAX code, or any Python: then it is a black box and gets float64 NumPy arrays. It may also
             take, by these keyword names, `key` (it is random; a black box gets `uint32` numbers for
             `numpy.random.default_rng`), `batch` (it is an average over `data`) and `given`.
         over: a domain, or a pytree of domains.
@@ -54,6 +56,9 @@ class Problem:
             feasible point that the judge likes best.
         baselines: points to compare with, by name. They are evaluated like the answer and reported beside it.
         metrics: functions of x, by name, that are reported for the answer and the baselines and decide nothing.
+        weights: of several objectives, by name, not negative: what is made small is then their weighted sum. Default: a
+            point is sought from which no step improves one objective without worsening another, and none is worse than
+            at the start; where a single number is needed, as for traces, it is the mean.
         black_box: True to say that the objective must not be traced (tracing calls it once with abstract values, which
             matters if it starts other programs). Default: found out by tracing.
 
@@ -75,8 +80,9 @@ class Problem:
     metrics: Mapping[str, Callable[[Any], Any]] = dataclasses.field(default_factory=dict)
     black_box: bool | None = None
     adversary: Sequence[str] = ()
-    weights: Any = None
+    weights: Mapping[str, float] | None = None
     domain: Product = dataclasses.field(init=False)
+    objectives: tuple[str, ...] = dataclasses.field(init=False, default=())
     untraceable: str | None = dataclasses.field(init=False, default=None)
     route: Callable[..., Any] | None = dataclasses.field(init=False, default=None)
     merit: Callable[[Evaluation, Any], Evaluation] | None = dataclasses.field(init=False, default=None)
@@ -87,8 +93,10 @@ class Problem:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         if not callable(self.objective):
             raise TypeError(f"the objective must be a function of x, got {self.objective!r}")
-        if self.adversary or self.weights is not None:
-            raise NotImplementedError("adversary= and weights= are not supported yet")
+        if self.adversary:
+            raise NotImplementedError("adversary= is not supported yet")
+        put("weights", calls.weights(self.weights))
+        put("objectives", () if self.weights is None else tuple(sorted(self.weights)))
         put("domain", Product(self.over))
         put("subject_to", as_constraints(self.subject_to))
         if self.sense not in ("min", "max"):
@@ -204,10 +212,27 @@ class Problem:
             return self._call_back(x, key, batch)
         if self.black_box:
             x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x)
-        return Evaluation(
-            self.sign * calls.scalar(self._call(self.objective, x, key, batch), "the objective"),
-            tuple(calls.array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to),
+        value = self._call(self.objective, x, key, batch)
+        constraints = tuple(
+            calls.array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to
         )
+        if isinstance(value, dict) and not self.objectives and not self.black_box:
+            object.__setattr__(self, "objectives", tuple(sorted(value)))  # while it is stated: known from then on
+        if not self.objectives:
+            return Evaluation(self.sign * calls.scalar(value, "the objective"), constraints)
+        losses = tuple(self.sign * each for each in calls.scalars(value, self.objectives))
+        shares = [self.share(name) for name in self.objectives]
+        return Evaluation(sum(share * each for share, each in zip(shares, losses, strict=True)), constraints, losses)
+
+    def share(self, name: str) -> float:
+        """What one of several objectives counts in the loss: its weight, or one over their number."""
+        return 1 / len(self.objectives) if self.weights is None else self.weights[name]
+
+    def named(self, evaluation: Evaluation) -> dict[str, float]:
+        """The values of several objectives by name, in the user's sense."""
+        return {
+            name: float(self.sign * loss) for name, loss in zip(self.objectives, evaluation.objectives, strict=True)
+        }
 
     def _call_back(self, x: Any, key: Any, batch: Any) -> Evaluation:
         """The evaluation on the host, from traced code: one host call for a whole batch of points."""
@@ -286,7 +311,7 @@ class Problem:
         x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), self.domain.start())
         try:
             jax.eval_shape(lambda x: self._evaluate(x, jax.random.key(0), None), x)
-        except (calls.WrongReturnError, calls.SeveralObjectivesError):
+        except calls.WrongReturnError:
             raise
         except Exception as error:  # any exception of user code only says that tracing does not work
             return calls.why_untraceable(error)
@@ -294,7 +319,8 @@ class Problem:
 
     def __repr__(self) -> str:
         goal = "minimize" if self.sense == "min" else "maximize"
-        lines = [f"{goal} {calls.name_of(self.objective)}"]
+        several = f": {', '.join(self.objectives)}" if self.objectives else ""
+        lines = [f"{goal} {calls.name_of(self.objective)}{several}"]
         labels = [
             f"{label} in {part}" if label else f"x in {part}"
             for label, part in zip(self.domain.names, self.domain.parts, strict=True)

@@ -7,7 +7,7 @@ be recomputed precisely enough is not confirmed, and what is not confirmed is no
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from descend import loading
 from descend.check import conditions
 from descend.check.values import Values
+from descend.inspection import objectives
 from descend.inspection.charts import charted
 from descend.problem import Problem
 from descend.reporting.record import load, record
@@ -139,6 +140,8 @@ def _value(problem: Problem, values: Values, vector: np.ndarray, solution: Solut
     value = problem.sign * mean[0]
     precise = 1e-4 if solution.settings.get("precision") == "float32" else 1e-9
     claimed = np.nan if solution.value is None else solution.value
+    if isinstance(claimed, dict):
+        claimed = sum(problem.share(name) * claimed[name] for name in problem.objectives)
     slack = precise * max(1.0, abs(claimed)) + 4 * np.hypot(error[0], solution.value_se)
     spread = f" +- {error[0]:.2g}" if problem.random else ""
     lines = [Line("value", f"{claimed:.10g}", f"{value:.10g}{spread}", bool(abs(value - claimed) <= slack))]
@@ -154,6 +157,11 @@ def _value(problem: Problem, values: Values, vector: np.ndarray, solution: Solut
 
 def _optimality(problem: Problem, values: Values, vector: np.ndarray, solution: Solution) -> list[Line]:
     certificate = solution.certificate
+    if certificate.weights:
+        problem, added = objectives.restated(problem, problem.domain.unravel(vector), certificate.weights)
+        values = Values(problem, problem.domain.unravel(vector))
+        held = dict.fromkeys(added, np.zeros(()))
+        certificate = replace(certificate, multipliers={**certificate.multipliers, **held})
     if not problem.domain.convex and not problem.domain.discrete:
         problem, x = charted(problem, problem.domain.unravel(vector))
         values, vector = Values(problem, x), np.asarray(problem.domain.ravel(x), np.float64)

@@ -58,7 +58,7 @@ class Values:
             key: the number of the draw, for random functions.
         """
         try:
-            loss, constraints = self._evaluate(self.problem.domain.unravel(vector), key)
+            loss, constraints, *_ = self._evaluate(self.problem.domain.unravel(vector), key)
         except Exception:  # a point that cannot be evaluated confirms nothing
             return np.full(1 + len(self.lower), np.nan)
         return np.append(np.float64(loss), _join(list(constraints), self.shapes))

@@ -28,7 +28,7 @@ class PositiveDefinite(Manifold):
         TypeError: if n is not a whole number.
         ValueError: if n < 1, or `lower` is not positive and finite.
 
-    Source: Bhatia, Positive Definite Matrices (2007), chapter 6; the step: Jeuris, Vandebril and Vandereycken, "A survey
+    Source: Bhatia, Positive Definite Matrices (2007), chapter 6; steps: Jeuris, Vandebril and Vandereycken, "A survey
         and comparison of contemporary algorithms for computing the matrix geometric mean" (2012).
     """
 

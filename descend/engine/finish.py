@@ -4,9 +4,11 @@ import dataclasses
 import time
 from typing import Any
 
+import jax
 import numpy as np
 
 from descend.engine import account
+from descend.engine.draws import draw
 from descend.engine.plans import Plan
 from descend.engine.run import Run
 from descend.engine.score import score
@@ -14,6 +16,7 @@ from descend.engine.verdict import Verdict
 from descend.inspection import certify
 from descend.solution import Certificate, Solution, Status
 
+DRAWS = 64  # over which several random objectives are averaged
 BROKEN = ("flat", "jumps", "uninformative")  # words after which a derivative says nothing of the value
 
 
@@ -45,9 +48,21 @@ def finish(run: Run, until: float) -> Solution:
     except KeyboardInterrupt:
         # What was found stays; whoever asks to stop a second time gets it without the checks.
         solution.status, solution.message = Status.INTERRUPTED, "interrupted by the user before the last checks"
+    if solution.x is not None and problem.objectives:
+        solution.value = _several(run, solution.x)
+        for row, x in zip(solution.rows, [solution.x, *problem.baselines.values()], strict=False):
+            row.metrics = {**_several(run, x), **row.metrics}
     solution.evaluations = run.count
     solution.seconds = run.seconds
     return solution
+
+
+def _several(run: Run, x: Any) -> dict[str, float]:
+    """The values of several objectives at x: means over draws where they are random."""
+    problem = run.plan.problem
+    keys = jax.random.split(draw(run.key, "objectives"), DRAWS if problem.random else 1)
+    values = [problem.named(problem.evaluate(x, key=key)) for key in keys]
+    return {name: float(np.mean([each[name] for each in values])) for name in problem.objectives}
 
 
 def _known(run: Run, solution: Solution) -> None:

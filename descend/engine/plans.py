@@ -9,7 +9,7 @@ import numpy as np
 
 from descend import numerics, routes, solvers
 from descend.domains.manifold import is_walkable
-from descend.engine.portfolio import constrained, is_linear, smooth
+from descend.engine.portfolio import constrained, is_linear, quasi_newton, smooth
 from descend.engine.probed import probed
 from descend.engine.stage import Stage
 from descend.engine.workers import Workers
@@ -175,6 +175,10 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
     if "kinked" in words:
         descent = Stage(constrained(problem, solvers.Descent()), None, "subgradients: line searches stall at kinks")
         return [descent, *([evolution] if domain.size <= MANY else [])]
+    if problem.objectives and problem.weights is None and domain.box is not None:
+        steps = constrained(problem, solvers.JacobianDescent())
+        rest = Stage(quasi_newton(problem), None, "their mean, if that stalls", fallback=True)
+        return [Stage(steps, None, "several smooth objectives: no step worsens one"), rest]
     return smooth(problem)
 
 

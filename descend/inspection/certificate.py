@@ -11,13 +11,14 @@ the point itself decides:
   compared with the distance, or with force times distance where the force is below one.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.inspection import bounds, curvature, neighborhood
+from descend.inspection import bounds, curvature, neighborhood, objectives
 from descend.inspection.charts import chartable, charted
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
@@ -33,6 +34,9 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     The derivatives are those of the problem itself: a route is ignored. They are compared with finite differences of
     values, so that a kink at x, or a custom derivative that is not the derivative, certifies nothing. Values nearby
     must not fall below what the conditions allow, which sees what two derivatives do not (an inflection).
+
+    Of several objectives without weights, x is checked to be locally optimal in the sense of Pareto: minimal for a
+    weighted sum of them while none gets worse.
 
     On a manifold they are checked in coordinates around x, one a direction of the tangent space: `bound_multipliers`
     then counts these in place of the manifold's entries.
@@ -52,6 +56,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     if obstacle:
         violation, spent = _violation(problem, x)
         return Certificate(violation, tolerance=tolerance or 1e-6, note=obstacle, evaluations=spent)
+    if problem.objectives and problem.weights is None:
+        return _pareto(problem, x, tolerance)
     whole = problem.domain.convex  # a chart shows a part of a curved set, so that bounds on it prove nothing beyond
     if not whole:
         problem, x = charted(problem, x)
@@ -109,6 +115,21 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
         note="; ".join(notes),
         evaluations=flat.evaluations,
     )
+
+
+def _pareto(problem: Problem, x: Any, tolerance: float | None) -> Certificate:
+    """That no objective can fall near x without another rising: x is optimal for a weighted sum, the others held."""
+    try:
+        weights = objectives.weights(problem, x, tolerance or 1e-6)
+        single, added = objectives.restated(problem, x, weights)
+    except Exception as error:  # whatever user code raises, there is no derivative
+        violation, spent = _violation(problem, x)
+        note = f"the derivative cannot be computed: {_line(error)}"
+        return Certificate(violation, tolerance=tolerance or 1e-6, note=note, evaluations=spent)
+    found = certify(single, x, tolerance=tolerance)
+    for name, constraint in zip(problem.objectives, added, strict=True):
+        weights[name] += float(np.sum(found.multipliers.pop(constraint, 0.0))) * problem.sign
+    return dataclasses.replace(found, weights=weights)
 
 
 def _first_order(

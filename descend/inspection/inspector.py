@@ -9,7 +9,7 @@ import numpy as np
 from descend import numerics
 from descend.domains import Real
 from descend.findings import Finding, Findings
-from descend.inspection import breaks, said, shape, stated
+from descend.inspection import breaks, objectives, said, shape, stated
 from descend.inspection.lines import sweep
 from descend.inspection.subject import Subject
 from descend.problem import Problem
@@ -75,6 +75,7 @@ def _from_program(subject: Subject, thorough: bool) -> list[Finding]:
     swept = subject.attempt(lambda: sweep(subject, reaches, points, rng))
     if swept is None:
         return found + said.from_values(subject)
+    found += objectives.on_conflicts(subject)
     found += said.on_noise(subject, swept, 128 if thorough else 16)
     bad = said.on_numbers(subject, swept, thorough)
     broken = subject.attempt(lambda: breaks.find(subject, swept, 4 if thorough else 2, rng)) or []

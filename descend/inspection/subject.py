@@ -136,7 +136,7 @@ class Subject:
         """The loss and each constraint's numbers, as vectors: traceable."""
         if self.limits and self.program is not None:
             return bounded(self.program, self.limits)(x, key, *jax.tree.leaves(inputs))
-        loss, constraints = self._evaluation(x, key, inputs)
+        loss, constraints, *_ = self._evaluation(x, key, inputs)
         return [jnp.reshape(jnp.asarray(part, self.dtype), (-1,)) for part in (loss, *constraints)]
 
     def flat(self, x: Any, key: Any, inputs: Inputs) -> Any:

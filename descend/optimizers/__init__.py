@@ -1,5 +1,6 @@
-"""Optimizers: `optax.GradientTransformation`s that optax does not have."""
+"""From gradients to steps: `optax.GradientTransformation`s that optax does not have, and one step for several gradients."""
 
 from descend.optimizers.norm_adam import norm_adam
+from descend.optimizers.upgrad import combine, upgrad
 
-__all__ = ["norm_adam"]
+__all__ = ["combine", "norm_adam", "upgrad"]

@@ -109,7 +109,7 @@ def _slices(solution: Solution) -> Plot | None:
     for axes in panels[len(cuts) :]:
         axes.set_axis_off()
     for axes, cut in zip(panels, cuts, strict=False):
-        _slice(axes, cut, solution.value)
+        _slice(axes, cut, solution.rows[0].value if solution.rows else solution.value)
     words = "The objective along lines through the answer (dot), in units of each variable's scale."
     return Plot("Landscape at the answer", words, svg_of(figure, words, "landscape"))
 

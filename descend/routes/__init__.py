@@ -8,8 +8,8 @@ from descend.routes.directions import gaussian, rademacher
 from descend.routes.enumerate import Enumerate, enumerate
 from descend.routes.finite import Finite, Stencil, central, finite, five_point, one_sided
 from descend.routes.forward import Forward, forward
-from descend.routes.route import Needs, Route
 from descend.routes.relaxed import GumbelSoftmax, Rebar, Relaxed, StraightThroughGumbel, relaxed
+from descend.routes.route import Needs, Route
 from descend.routes.score import Score, score
 from descend.routes.smooth import Smooth, smooth
 from descend.routes.spsa import Spsa, spsa
@@ -22,9 +22,9 @@ __all__ = [
     "Forward",
     "GumbelSoftmax",
     "Needs",
-    "Route",
     "Rebar",
     "Relaxed",
+    "Route",
     "Score",
     "Smooth",
     "Spsa",
@@ -43,8 +43,8 @@ __all__ = [
     "identity",
     "one_sided",
     "rademacher",
-    "reraised",
     "relaxed",
+    "reraised",
     "score",
     "smooth",
     "spsa",

@@ -61,18 +61,19 @@ def _certificate(solution: Solution) -> Iterator[str]:
 def _noise(solution: Solution) -> Iterator[str]:
     if not solution.value_se or solution.value is None:
         return
+    value = solution.rows[0].value if isinstance(solution.value, dict) else solution.value
     if np.isnan(solution.value_se):
         yield "the value is an estimate from few draws, and its error is not known"
         return
     others = [row for row in solution.rows[1:] if np.isfinite(row.value)]
     for row in others:
-        gap, error = abs(solution.value - row.value), float(np.hypot(solution.value_se, row.value_se))
+        gap, error = abs(value - row.value), float(np.hypot(solution.value_se, row.value_se))
         if gap < 2 * error:
             yield f"the difference from {row.name} ({gap:.2g}) is within noise (standard error {error:.2g})"
     seen = [v for v in solution.trace.current if np.isfinite(v)]
-    if seen and not others and abs(solution.value - seen[0]) < 2 * solution.value_se:
+    if seen and not others and abs(value - seen[0]) < 2 * solution.value_se:
         yield (
-            f"the improvement over the first point ({abs(solution.value - seen[0]):.2g}) is within noise "
+            f"the improvement over the first point ({abs(value - seen[0]):.2g}) is within noise "
             f"(standard error {solution.value_se:.2g})"
         )
 

@@ -74,6 +74,8 @@ class Certificate:
         multipliers: by constraint name, arrays shaped like the constraint's value: positive where an upper bound
             holds x back.
         bound_multipliers: flat, in the order of `Problem.domain`: positive at an upper bound.
+        weights: where several objectives are optimal in the sense of Pareto: what each counts in the combination whose
+            gradient is checked, by name.
         scale: the unit of a gradient: min(1, variation of the loss within one scale of x).
         tolerance: what each of the three must not exceed.
         gap: distance of the value from a proved lower bound, if any.
@@ -87,6 +89,7 @@ class Certificate:
     curvature: float | None = None
     multipliers: dict[str, np.ndarray] = field(default_factory=dict)
     bound_multipliers: np.ndarray | None = None
+    weights: dict[str, float] = field(default_factory=dict)
     scale: float = 1.0
     tolerance: float = 1e-6
     gap: float | None = None
@@ -180,7 +183,7 @@ class Solution:
     Attributes:
         status: see `Status`.
         x: the best point, a tree of NumPy float64 arrays shaped like `Problem.over` (None if every evaluation failed).
-        value: the objective there, in the user's sense; None if no evaluation succeeded.
+        value: the objective there, in the user's sense, or a dict of several by name; None if no evaluation succeeded.
         value_se: its standard error (0 for a deterministic objective).
         samples: how many draws the value averages (1 for a deterministic objective).
         violation: the largest scaled constraint violation.
@@ -205,7 +208,7 @@ class Solution:
 
     status: Status
     x: Any
-    value: float | None
+    value: Any
     value_se: float = 0.0
     samples: int = 1
     violation: float = 0.0
@@ -236,6 +239,4 @@ class Solution:
         return summary.text(self)
 
     def __repr__(self) -> str:
-        return (
-            f"<Solution {self.status}: value {summary.number(self.value)}, violation {summary.number(self.violation)}>"
-        )
+        return f"<Solution {self.status}: value {summary.worth(self)}, violation {summary.number(self.violation)}>"

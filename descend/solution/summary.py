@@ -48,6 +48,13 @@ def measured(value: Any, error: float) -> str:
     return number(value) + (f" ± {number(error, 2)}" if error and np.isfinite(error) else "")
 
 
+def worth(solution: Solution) -> str:
+    """The value, with its standard error; several by name."""
+    if isinstance(solution.value, dict):
+        return ", ".join(f"{name} {number(value)}" for name, value in solution.value.items())
+    return "none" if solution.value is None else measured(solution.value, solution.value_se)
+
+
 def headline(solution: Solution) -> str:
     """The status and what it means."""
     return f"{solution.status}: {solution.status.meaning}"
@@ -57,7 +64,7 @@ def facts(solution: Solution) -> list[tuple[str, str]]:
     """The numbers that belong beside the headline, by name."""
     averaged = f" (standard error over {solution.samples} draws)" if solution.value_se > 0 else ""
     goal = {"min": "value (minimized)", "max": "value (maximized)"}.get(solution.sense, "value")
-    found = [(goal, measured(solution.value, solution.value_se) + averaged if solution.value is not None else "none")]
+    found = [(goal, worth(solution) + averaged)]
     tolerance = solution.certificate.tolerance
     held = "feasible" if solution.violation <= tolerance else "NOT feasible"
     if solution.x is not None:
@@ -154,6 +161,9 @@ def certificate(solution: Solution) -> list[str]:
         lines.append(f"complementarity {number(made.complementarity, 3)} {limit}")
     if made.curvature is not None:
         lines.append(f"smallest curvature over largest, in directions that stay feasible: {number(made.curvature, 3)}")
+    if made.weights:
+        shares = ", ".join(f"{name} {number(weight, 3)}" for name, weight in made.weights.items())
+        lines.append(f"no objective falls without another rising; they balance at the weights {shares}")
     if made.gap is not None:
         lines.append(f"distance from a proved bound: {number(made.gap, 3)}")
     return lines

@@ -8,6 +8,7 @@ from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
 from descend.solvers.highs import Highs
 from descend.solvers.ipopt import Ipopt
+from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
@@ -27,6 +28,7 @@ __all__ = [
     "Enumeration",
     "Highs",
     "Ipopt",
+    "JacobianDescent",
     "Needs",
     "Population",
     "Progress",

@@ -150,7 +150,9 @@ def _distances(problem: Problem, evaluation: Evaluation, multipliers: Multiplier
 def _merit(problem: Problem, evaluation: Evaluation, multipliers: Multipliers) -> Evaluation:
     penalty = multipliers.penalty
     excess = sum(jnp.sum(distance**2) for distance in _distances(problem, evaluation, multipliers))
-    return Evaluation(evaluation.loss + penalty / 2 * excess, ())
+    return Evaluation(
+        evaluation.loss + penalty / 2 * excess, (), tuple(each + penalty / 2 * excess for each in evaluation.objectives)
+    )
 
 
 def _next(problem: Problem, x: Any, multipliers: Multipliers, keys: jax.Array, inputs: Any) -> tuple[Any, Any]:

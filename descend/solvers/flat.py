@@ -235,7 +235,7 @@ class Flat:
         def make() -> Any:
             def run(inputs: Any, *arguments: Any) -> Any:
                 def both(v: jax.Array) -> tuple[jax.Array, jax.Array]:
-                    loss, constraints = problem.bind(inputs).evaluate(problem.domain.unravel(v))
+                    loss, constraints, *_ = problem.bind(inputs).evaluate(problem.domain.unravel(v))
                     spread = [
                         jnp.ravel(jnp.broadcast_to(c, s)).astype(v.dtype)
                         for c, s in zip(constraints, shapes, strict=True)
