@@ -146,7 +146,7 @@ class Trust(NamedTuple):
             return "the estimate or the value is not finite"
         if self.resolution > 0.3:
             return "values move less over the distance than they are rounded"
-        if self.gain == 0 and self.noise == 0:
+        if self.gain < 1e-6 and self.noise < 1e-6:
             still = "does not change" if self.signal == 0 else "changes"
             return f"the estimate is zero, and the value {still} over the distance"
         if self.signal < 3:

@@ -1,5 +1,6 @@
 """`compare_routes`: what each way to a gradient is worth on one function, and what it costs."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -12,6 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from descend import calls, numerics, routes
+from descend.draws import DRAW
 from descend.findings import Findings
 from descend.inspection import reference as references
 from descend.inspection.arguments import at_arguments, evaluate, moved, restrict, unit
@@ -19,6 +21,7 @@ from descend.inspection.comparison import Comparison, Measured
 from descend.inspection.inspector import inspect
 from descend.inspection.moments import trust_of
 from descend.inspection.reference import Reference
+from descend.program.walk import walk
 from descend.routes.program import takes_key
 
 PLAIN = "jax.grad"
@@ -47,6 +50,7 @@ def compare_routes(
     Each route makes `estimates` gradients, with the same keys for all of them. They are compared with one reference:
 
     - `truth`, if it is given;
+    - else the derivative of the mean over the draws that f states (`descend.draws`), by the score function;
     - else the derivative, where inspection finds the function smooth and `scale` is not given;
     - else the gradient of f seen through Gaussian noise of deviation `scale`: by default the smallest of 0.03, 0.1,
       0.3, 1 and 3 times max(1, rms of the point) through which a gradient is significant, and from 0.3 on
@@ -93,18 +97,23 @@ def compare_routes(
         return lambda x, key: function(unravel(x), **({"key": key} if takes else {}))
 
     seen = evaluate(start, moving, key)
+    draws = not seen.black_box and _states_draws(flat(start), x, key)
     if truth is not None:
         if jax.tree.map(np.shape, truth) != jax.tree.map(np.shape, moving):
             raise ValueError("truth must be shaped like the differentiated argument")
         found, spent = references.exact(ravel_pytree(truth)[0], "the gradient that was given"), 4
+    elif draws and scale is None:
+        found = references.over_draws(flat(start), x, jax.random.fold_in(key, 3), evaluations)
+        spent = found.units + 4
     else:
         findings = inspect(start, at=moving, key=key, thorough=False)
         keys = (jax.random.split(jax.random.fold_in(key, 2), estimates), jax.random.fold_in(key, 3))
         found = _reference(start, flat, x, keys, findings, size, scale, evaluations)
         spent = findings.evaluations + found.units + 4
     keys = jax.random.split(jax.random.fold_in(key, 1), estimates)
+    routes = [None, *_defaults(found.width, draws)] if routes is None else routes
     bench = _Bench(start, flat, x, keys, found, seen.black_box)
-    rows = [bench.measured(*each, wanted) for each in _named(routes, found.width or references.WIDTHS[0] * size)]
+    rows = [bench.measured(*each, wanted) for each in _named(routes)]
     spent += sum(bench.spent.values())
     why = "" if found.informative else _uninformative(found)
     if why:
@@ -126,17 +135,12 @@ def _check(f: Any, at: Any, estimates: Any, scale: Any, wanted: Any, evaluations
     routes.route.integer("evaluations", evaluations)
 
 
-def _named(among: Any, width: float) -> list[tuple[str, Any]]:
+def _named(among: Any) -> list[tuple[str, Any]]:
     """Names with routes."""
-    if among is None:
-        defaults = [_default(kind, width) for kind in routes.every()]
-        among = [None, *(route for route in defaults if route is not None)]
     if isinstance(among, Mapping):
         named = [(str(name), route) for name, route in among.items()]
     elif isinstance(among, Sequence) and not isinstance(among, str):
-        named = [
-            (PLAIN if r is None else repr(r) if isinstance(r, routes.Route) else calls.name_of(r), r) for r in among
-        ]
+        named = [(_name(route), route) for route in among]
     else:
         raise TypeError(f"routes come by name or as a sequence, got {among!r}")
     for name, route in named:
@@ -145,13 +149,25 @@ def _named(among: Any, width: float) -> list[tuple[str, Any]]:
     return named
 
 
-def _default(kind: type[routes.Route], width: float) -> routes.Route | None:
-    """A route at its default settings, at this width if it has one; None where a setting has no default."""
-    try:
-        sigma = {"sigma": float(f"{width:.3g}")} if "sigma" in kind.__dataclass_fields__ else {}
-        return kind(**sigma)
-    except TypeError:
-        return None
+def _name(route: Any) -> str:
+    if route is None:
+        return PLAIN
+    return repr(route) if isinstance(route, routes.Route) else calls.name_of(route)
+
+
+def _defaults(width: float, draws: bool) -> list[routes.Route]:
+    """Every route that needs no setting, as wide as the reference; of those for stated draws, if there are any."""
+    found = []
+    for kind in routes.every():
+        wide = {name: float(f"{width:.3g}") for name in ("sigma", "step") if width and name in kind.__dataclass_fields__}
+        if draws or not kind.NEEDS.draws:
+            with contextlib.suppress(TypeError):  # a setting without a default
+                found.append(kind(**wide))
+    return found
+
+
+def _states_draws(f: Callable[..., Any], x: Any, key: jax.Array) -> bool:
+    return any(eqn.primitive is DRAW for eqn, _ in walk(jax.make_jaxpr(f)(x, key).jaxpr))
 
 
 def _reference(

@@ -1,6 +1,7 @@
 """Routes: same value, new derivative. One file a route, with its class of settings and the function that users call."""
 
 import importlib
+import inspect
 import pkgutil
 
 from descend.routes.black_box import black_box, reraised
@@ -57,5 +58,5 @@ def every() -> list[type[Route]]:
     """Every route in this folder, by name."""
     modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     members = [vars(module).values() for module in modules]
-    found = {m for each in members for m in each if isinstance(m, type) and issubclass(m, Route) and m is not Route}
-    return sorted(found, key=lambda route: route.name())
+    kinds = {m for each in members for m in each if isinstance(m, type) and issubclass(m, Route)}
+    return sorted((kind for kind in kinds if not inspect.isabstract(kind)), key=lambda route: route.name())
