@@ -96,7 +96,7 @@ def test_a_point_is_optimal_and_nowhere_worse_than_the_start(tmp_path):
 def test_a_point_that_can_be_improved_in_both_is_not_certified():
     problem = descend.Problem(two, over=descend.Real(3))
     assert certify(problem, np.array([0.5, 0.5, -0.5])).evidence == "none"
-    assert certify(problem, np.ones(3)).evidence == "local"  # the optimum of one of them alone
+    assert certify(problem, np.ones(3)).evidence == "proved"  # the optimum of one of them alone
 
 
 def test_a_concave_front_is_certified_where_no_weighted_sum_has_a_minimum():
