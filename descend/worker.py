@@ -8,7 +8,6 @@ given; what the user's code prints goes to standard error.
 import contextlib
 import importlib.util
 import json
-import linecache
 import math
 import os
 import signal
@@ -159,6 +158,7 @@ def _work(task: dict[str, Any], channel: Channel) -> None:
 def _solve(task: dict[str, Any], channel: Channel) -> None:
     import descend
     from descend import loading
+    from descend.engine import account
     from descend.inspection.landscape import slices
 
     problem = loading.problem(task["file"], task["name"])
@@ -168,7 +168,7 @@ def _solve(task: dict[str, Any], channel: Channel) -> None:
     channel.send("problem", text=str(problem), sense=problem.sense, random=problem.random, settings=settings)
     channel.send("phase", text="inspecting")
     plan = descend.plan(problem, route=route, solver=solver, key=task["seed"])
-    source = _source(plan.findings)
+    source = account.source(plan.findings)
     channel.send("plan", lines=plan.lines(), findings=findings_record(plan.findings), source=source)
     channel.send("phase", text="compiling")
     left = max(0.05, task["until"] - time.time())
@@ -194,6 +194,7 @@ def _solve(task: dict[str, Any], channel: Channel) -> None:
 def _inspect(task: dict[str, Any], channel: Channel) -> None:
     import descend
     from descend import loading
+    from descend.engine import account
     from descend.problem import Problem
 
     target = loading.named(task["file"], task["name"])
@@ -205,18 +206,8 @@ def _inspect(task: dict[str, Any], channel: Channel) -> None:
     at = loading.point(task["at"], stated) if task["at"] is not None else None
     channel.send("phase", text="inspecting")
     findings: Findings = descend.inspect(target, at=at, key=task["seed"])
-    channel.send("findings", body=findings_record(findings), source=_source(findings))
+    channel.send("findings", body=findings_record(findings), source=account.source(findings))
     channel.send("done")
-
-
-def _source(findings: Findings) -> dict[str, dict[int, str]]:
-    """The user's lines that findings point at."""
-    lines: dict[str, dict[int, str]] = {}
-    for finding in findings:
-        if "file" in finding.where:
-            file, line = finding.where["file"], finding.where["line"]
-            lines.setdefault(file, {})[line] = linecache.getline(file, line).rstrip()
-    return lines
 
 
 def _settings(task: dict[str, Any]) -> dict[str, Any]:

@@ -36,14 +36,14 @@ def compare(cases: list[Case], thorough: bool, key: int = 1) -> dict[str, float]
 
 
 def test_a_sample_of_labeled_objectives_is_read_right():
-    rates = compare(CASES[::4], thorough=False)
+    rates = compare(CASES[::9], thorough=False)
     assert min(rates.values()) >= 0.95, rates
 
 
 @pytest.mark.laws
 @pytest.mark.parametrize("thorough", [False, True])
 def test_all_labeled_objectives_are_read_right(thorough):
-    assert len(CASES) >= 100
+    assert len(CASES) >= 150 and sum("smooth" in case.words for case in CASES) >= 30
     rates = compare(CASES, thorough)
     assert min(rates.values()) >= 0.95, rates
 

@@ -1,6 +1,5 @@
 """How a solution came about, for whoever wants to run it again."""
 
-import linecache
 import sys
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from descend.findings import Findings
+from descend.program.source import excerpts
 from descend.reporting.versions import version
 from descend.solution import Budget
 
@@ -28,10 +28,5 @@ def settings(key: Any, budget: Budget) -> dict[str, Any]:
 
 
 def source(findings: Findings) -> dict[str, dict[int, str]]:
-    """The user's lines that findings point at: file -> line number -> text."""
-    lines: dict[str, dict[int, str]] = {}
-    for finding in findings:
-        if "file" in finding.where:
-            file, line = finding.where["file"], finding.where["line"]
-            lines.setdefault(file, {})[line] = linecache.getline(file, line).rstrip()
-    return lines
+    """The user's functions that findings point into: file -> line number -> text."""
+    return excerpts((f.where["file"], f.where["line"]) for f in findings if "file" in f.where)

@@ -166,12 +166,14 @@ class _Reader:
                 self.known[site][1],
             )  # seen where the square is taken, told where the root is
             whole = marked(whole, Origin(ins[0].square, Role.KINKS))
+        passed = self.passed(name, ins, whole)._replace(square=square_of(eqn, ins, site))
+        passes = [is_float(v) and name not in tables.ROUNDING for v in eqn.outvars]
+        if all(passes):
+            return [passed] * len(passes)
         kill = Origin(site, Role.KILLS)
         self.of[kill] = frozenset[int]().union(*(f.multiples for f in ins))
         killed = stopped(whole, kill, alone=True)
-        passed = self.passed(name, ins, whole)
-        passed = passed._replace(square=square_of(eqn, ins, site))
-        return [passed if is_float(v) and name not in tables.ROUNDING else killed for v in eqn.outvars]
+        return [passed if each else killed for each in passes]
 
     def passed(self, name: str, ins: list[Flow], whole: Flow) -> Flow:
         """An operation that passes derivatives on; notices where a constant piece meets one that varies.

@@ -23,6 +23,8 @@ class Role(Enum):
     CALLS_HOST = "calls host"  # leaves JAX
     UNREAD = "unread"  # not in the tables
 
+    __hash__ = object.__hash__  # members are single objects; the reader hashes millions of them
+
 
 CARRIED = frozenset(
     {Role.BRANCHES, Role.KINKS, Role.CROSSES, Role.ITERATES, Role.UNREAD}

@@ -1,8 +1,10 @@
 """The line of the user's own source that an equation, or a function, comes from."""
 
+import ast
 import functools
 import os
 import sysconfig
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -87,3 +89,37 @@ def _definition(file: str, first: int, body: int) -> int:
         if linecache.getline(file, line).lstrip().startswith(("def ", "async def ", "class ")):
             return line
     return first
+
+
+LONGEST = 60
+"""Lines of a function that are shown whole; of a longer one, `AROUND` lines before and after each place."""
+
+AROUND = 6
+
+
+def excerpts(places: Iterable[Place]) -> dict[str, dict[int, str]]:
+    """The source of the functions that these places are in: file -> line number -> text, "" where none can be read."""
+    import linecache
+
+    shown: dict[str, dict[int, str]] = {}
+    for file, line in sorted(set(places)):
+        text = linecache.getlines(file)
+        first, last = _around(text, line)
+        lines = shown.setdefault(file, {})
+        lines.update((n, text[n - 1].rstrip()) for n in range(first, min(last, len(text)) + 1))
+        lines.setdefault(line, "")
+    return shown
+
+
+def _around(text: list[str], line: int) -> tuple[int, int]:
+    """First and last line of the outermost function around a line, or of its neighborhood where that is long."""
+    near = max(1, line - AROUND), line + AROUND
+    try:
+        tree = ast.parse("".join(text))
+    except SyntaxError:
+        return near
+    for node in ast.walk(tree):  # outer ones first
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
+            first, last = node.lineno, node.end_lineno or line
+            return (first, last) if last - first < LONGEST else (max(first, near[0]), min(last, near[1]))
+    return line, line

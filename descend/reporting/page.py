@@ -4,6 +4,7 @@ import importlib.resources
 from html import escape
 
 from descend.findings import Finding
+from descend.reporting.margin import Listing, listings
 from descend.reporting.plots import Plot, plots
 from descend.reporting.versions import version
 from descend.solution import Solution, sections
@@ -66,7 +67,8 @@ def _blocks(solution: Solution) -> list[tuple[str, str]]:
             found.insert(0, (heading, f'<div class="doubts">{bullets(section.lines)}</div>'))
             continue
         if heading == "What was found":
-            found += [*drawn, (heading, "".join(_finding(solution, each) for each in solution.findings))]
+            listed = "".join(map(_listing, listings(solution.findings, solution.source)))
+            found += [*drawn, (heading, listed + "".join(_finding(solution, each) for each in solution.findings))]
             drawn = []
             continue
         if heading == "The plan and what became of it":
@@ -93,6 +95,23 @@ def _finding(solution: Solution, finding: Finding) -> str:
     code = f"<pre>{escape(source)}</pre>" if source else ""
     head = f"<h3>{escape(finding.what)} <code>{escape(finding.place())}</code></h3>"
     return f"<article>{head}{code}{f'<dl>{evidence}</dl>' if evidence else ''}{cure}</article>"
+
+
+def _listing(listing: Listing) -> str:
+    """The source with the words in the margin."""
+    rows = []
+    for index, piece in enumerate(listing.pieces):
+        rows += ['<div class="gap">...</div>'] if index else []
+        for row in piece:
+            notes = "".join(f"<mark>{escape(word)}</mark>" for word in row.words)
+            kind = ' class="found"' if row.words else ""
+            rows.append(
+                f"<div{kind}><i>{row.number}</i><code>{escape(row.text) or ' '}</code><span>{notes}</span></div>"
+            )
+    return (
+        f"<figure><figcaption>{escape(listing.file)}</figcaption>"
+        f'<div class="listing" tabindex="0">{"".join(rows)}</div></figure>'
+    )
 
 
 def table(rows: list[list[str]], emphasis: bool = False) -> str:

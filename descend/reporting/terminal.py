@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from descend.findings import Findings
+from descend.reporting.margin import Line, listings
 from descend.solution import Section, Solution, sections
 from descend.solution.summary import facts, headline, said
 
@@ -27,11 +28,17 @@ def show_findings(findings: Findings, source: dict[str, dict[int, str]], file: I
         file: where to print (default: standard output).
     """
     console = Console(file=file, highlight=False)
+    for listing in listings(findings, source):
+        console.print(Text(listing.file, style="bold"))
+        for index, piece in enumerate(listing.pieces):
+            if index:
+                console.print(Text("     ...", style="dim"))
+            for row in piece:
+                console.print(_row(row, console.width))
+        console.print()
     for finding in findings:
         console.print(Text.assemble((finding.what, "bold"), "  ", finding.place()))
-        text = source.get(finding.where.get("file", ""), {}).get(finding.where.get("line", 0), "").strip()
-        lines = [(text, "cyan")] if text else []
-        lines += [(f"{name}: {said(value)}", "dim") for name, value in finding.evidence.items()]
+        lines = [(f"{name}: {said(value)}", "dim") for name, value in finding.evidence.items()]
         lines += [(f"-> {finding.cure}", "green")] if finding.cure else []
         for line, style in lines:
             console.print(Padding(Text(line, style=style), (0, 0, 0, 4)))
@@ -43,6 +50,15 @@ def show_findings(findings: Findings, source: dict[str, dict[int, str]], file: I
         if findings.trust.why:
             console.print(Text(f"  {findings.trust.why}"))
     console.print(Text(f"{findings.evaluations:,} evaluations", style="dim"))
+
+
+def _row(row: Line, width: int) -> Text:
+    """A line of source with the words in the margin, where they stay when the line is too long."""
+    code = f"{row.number:>4} | {row.text}"
+    note = "  <- " + ", ".join(row.words) if row.words else ""
+    line = Text(code, style="" if row.words else "dim")
+    line.truncate(max(20, width - len(note)), overflow="ellipsis")
+    return Text.assemble(line, (note, "bold yellow"))
 
 
 def render(solution: Solution) -> RenderableType:
