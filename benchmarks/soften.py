@@ -2,7 +2,7 @@
 
 Each program of `programs.py` is minimized from five random starts by Adam with the same step sizes: on the softened
 program, its temperature falling a hundredfold (from 1 or from 0.2); on the program itself; and by `routes.smooth`, its
-width falling a hundredfold (from 1 or from 0.3, with 16 or 64 samples). After every step the hard program is evaluated,
+width falling a hundredfold (from 1 or from 0.3, 32 samples). After every step the hard program is evaluated,
 and the best of its values is the score; the best setting of each method counts. Budgets are in units: a gradient counts
 3, a value 1, a smoothed gradient one more than its samples.
 
@@ -30,7 +30,7 @@ import descend
 SEEDS = 5
 SOFT_UNITS, OTHER_UNITS = 1600, 8000
 BUDGETS = (*tuple(100 * 2**k for k in range(7)), OTHER_UNITS)
-TEMPERATURES, WIDTHS, SAMPLES = (1.0, 0.2), (1.0, 0.3), (16, 64)
+TEMPERATURES, WIDTHS, SAMPLES = (1.0, 0.2), (1.0, 0.3), (32,)
 GAINED = 0.98
 
 

@@ -117,7 +117,7 @@ def test_the_pull_of_the_logistic_family_is_that_of_lambert():
 def test_every_family_has_the_gap_and_the_gradient(family):
     """The laws look at the default family; this at all, for the operations that differ most."""
     weights, direction, step = RANDOM.normal(size=17), RANDOM.normal(size=17), 1e-5
-    calls = {"sort": (), "rank": (), "max": (), "floor": (), "clip": (-1.0, 0.5)}
+    calls = {"sort": (), "rank": (), "max": (), "floor": (), "trunc": (), "clip": (-1.0, 0.5), "maximum": (0.1,)}
 
     @jax.jit
     def everything(x, temperature):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from descend.program import compat, tables
 from descend.program.source import place
@@ -15,7 +16,7 @@ from descend.relax.rewriting.rules import NAMED, RULES, Setting
 from descend.relax.rewriting.values import as_typed, is_soft, number, soft
 
 READ = (choosing, comparing, control, indexing, named, undefined)
-"""The rooms of rules, which enter them when they are imported."""
+"""The modules of rules, which enter them when they are imported."""
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _USES_COLUMNS = frozenset("gather scatter scatter-add scatter-sub scatter-mul scatter-min scatter-max".split())
@@ -52,8 +53,7 @@ def equation(setting: Setting, eqn: Any, ins: list[Any], stopped: bool) -> list[
         ins = [column_values(v) if isinstance(v, Columns) else v for v in ins]
     if not any(is_soft(v) or isinstance(v, Columns) for v in ins):
         return compat.bind(eqn, ins)
-    whole = [(is_soft(v) and jax.numpy.issubdtype(soft(v).dtype, jax.numpy.inexact)) or not is_soft(v) for v in ins]
-    if all(whole) and (stopped or name == "stop_gradient"):
+    if _reals(ins) and (stopped or name == "stop_gradient"):
         return compat.bind(eqn, [jax.lax.stop_gradient(number(v)) for v in ins])
     if name in tables.GUARDS or (name in ("ne", "eq") and eqn.invars[0] is eqn.invars[1]):
         return compat.bind(eqn, [number(v) for v in ins])
@@ -68,14 +68,15 @@ def equation(setting: Setting, eqn: Any, ins: list[Any], stopped: bool) -> list[
         pushed = known(eqn, ins)
         if pushed is not None:
             return [pushed]
-    if name in RULES and not (name == "concatenate" and _plain(ins)):
+    if name in RULES and not (name == "concatenate" and _reals(ins)):
         out = RULES[name](setting, eqn, *ins)
         return out if isinstance(out, list) else [out]
     return passing.passed(setting, eqn, ins)
 
 
-def _plain(ins: Sequence[Any]) -> bool:
-    return all(not is_soft(v) or jax.numpy.issubdtype(soft(v).dtype, jax.numpy.inexact) for v in ins)
+def _reals(ins: Sequence[Any]) -> bool:
+    """Whether what is soft has float types in the hard program too, so that an equation can be left as it is."""
+    return all(not is_soft(v) or jnp.issubdtype(soft(v).dtype, jnp.inexact) for v in ins)
 
 
 def called(setting: Setting, eqn: Any, program: compat.Program, ins: list[Any]) -> list[Any]:
@@ -86,13 +87,9 @@ def called(setting: Setting, eqn: Any, program: compat.Program, ins: list[Any]) 
         out = known(setting, eqn, *ins)
         if out is not None:
             return [out]
-    if name.startswith("custom_"):
-        real = all(not is_soft(v) or jax.numpy.issubdtype(soft(v).dtype, jax.numpy.inexact) for v in ins)
-        if real and not (ours and _function(eqn) in named.OPEN):
-            return [
-                passing.as_real(v, out)
-                for v, out in zip(eqn.outvars, compat.bind(eqn, list(map(number, ins))), strict=True)
-            ]
+    if name.startswith("custom_") and _reals(ins) and not (ours and _function(eqn) in named.OPEN):
+        outs = compat.bind(eqn, list(map(number, ins)))
+        return [passing.as_real(v, out) for v, out in zip(eqn.outvars, outs, strict=True)]
     if name in ("checkpoint", "remat2", "remat"):
         again = jax.checkpoint(
             lambda *values: setting.run(setting, program, values),

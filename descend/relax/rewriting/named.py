@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
+from descend.program import compat
 from descend.relax import elementwise, rounding
 from descend.relax.rewriting.comparing import quotient
 from descend.relax.rewriting.rules import NAMED, Setting, rule
@@ -77,5 +77,5 @@ def _searchsorted(setting: Setting, eqn: Any, table: Any, x: Any) -> Any:
 def _interp(setting: Setting, eqn: Any, *values: Any) -> Any:
     """Continuous and piecewise linear: it passes its derivative, and stays as it is."""
     program = eqn.params["jaxpr"]
-    (out,) = jax.core.eval_jaxpr(program.jaxpr, program.consts, *map(number, values))
+    (out,) = compat.evaluate(compat.opened(program), list(map(number, values)))
     return Soft(out, eqn.outvars[0].aval.dtype, Grain.REAL)

@@ -92,7 +92,7 @@ def passed(setting: Setting, eqn: Any, ins: Sequence[Any]) -> list[Any]:
     """The equation on floats: counts become means, and the derivative is that of the equation."""
     name = eqn.primitive.name
     integral = any(is_soft(v) and least_grain(soft(v).dtype) is not Grain.REAL for v in ins)
-    if name not in PASSING or (integral and name.startswith(("shift", "population", "bitcast", "clz"))):
+    if name not in PASSING or (integral and name.startswith(("shift", "population", "bitcast", "clz", "random"))):
         what = "a number that stands for an integer" if integral else "a number that depends on the input"
         setting.refuse(f"has no rule for `{name}` of {what}; keep it out of argnums, or smooth the whole by values")
     kinds = common(*ins)

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 class Grain(enum.IntEnum):
@@ -107,7 +108,7 @@ def grain(value: Any) -> Grain:
     if isinstance(value, Spread):
         return least_grain(value.dtype)
     by_type = least_grain(jnp.result_type(value))
-    if by_type is Grain.BIT or isinstance(value, jax.core.Tracer) or np.size(value) > 10_000:
+    if by_type is Grain.BIT or isinstance(value, Tracer) or np.size(value) > 10_000:
         return by_type
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iuf" or not np.all(np.isfinite(numbers)):
