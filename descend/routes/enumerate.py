@@ -64,9 +64,12 @@ class Enumerate(Drawn):
     chunk: int | None = None
 
     GIVES: ClassVar[str] = "unbiased"
-    NEEDS: ClassVar[Needs] = Needs(
-        traceable=True, random=True, units=lambda route, n: 1 + 3 * route.limit, draws=True
-    )
+    NEEDS: ClassVar[Needs] = Needs(traceable=True, random=True, units=lambda route, n: 1 + 3 * route.limit, draws=True)
+
+    @classmethod
+    def example(cls) -> "Enumerate":
+        """So few that the coins of the laws are not summed over together."""
+        return cls(limit=7)
 
     def __post_init__(self) -> None:
         integer("limit", self.limit)

@@ -74,7 +74,9 @@ class Triples(Drawn):
         units=lambda route, n: 1 + route.samples * (5 + route.alternatives),
         draws=True,
     )
-    BREAKS: ClassVar[dict[str, str]] = {"curvature": "the weights of second derivatives would need pairs of alternatives"}
+    BREAKS: ClassVar[dict[str, str]] = {
+        "curvature": "the weights of second derivatives would need pairs of alternatives"
+    }
 
     def __post_init__(self) -> None:
         integer("samples", self.samples)
