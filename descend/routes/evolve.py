@@ -38,11 +38,11 @@ def evolve(
     for all steps where late losses depend little on early steps, and usable where truncated gradients are biased.
 
     `guide`, mutants stay by preference in the span of given directions (gradients of something similar): their
-    covariance is trust * identity + (1 - trust) * (n / k) * projection on the k directions. The estimate is the gradient
-    times that covariance: a descent direction with less noise, not the gradient.
+    covariance is trust * identity + (1 - trust) * (n / k) * projection on the k directions. The estimate is the
+    gradient times that covariance: a descent direction with less noise, not the gradient.
 
-    `shaping`, values are replaced by what it makes of all of them, such as `centered_ranks`: a direction of descent that
-    no outlier moves, not the gradient. f must be a scalar.
+    `shaping`, values are replaced by what it makes of all of them, such as `centered_ranks`: a direction of descent
+    that no outlier moves, not the gradient. f must be a scalar.
 
     Args:
         f: the function (see `Route.__call__`); it may be a black box (but for `window`). Without f, gives the route

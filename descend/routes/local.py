@@ -28,17 +28,18 @@ def local(
     """f with many outputs, differentiated like `smooth`, but output p only by the inputs that `touched` says it saw.
 
     A renderer's pixel depends on the few objects that cover it: its change under a perturbation of all objects is noise
-    to all others. With q inputs touching an output, the gradient of a sum over outputs has the variance of q-dimensional
-    problems, whatever the number of inputs n; plain simultaneous perturbation has that of n dimensions. Unbiased for the
-    smoothed f where `touched` is right at both ends of every perturbation.
+    to all others. With q inputs touching an output, the gradient of a sum over outputs has the variance of
+    q-dimensional problems, whatever the number of inputs n; plain simultaneous perturbation has that of n dimensions.
+    Unbiased for the smoothed f where `touched` is right at both ends of every perturbation.
 
     f must return its outputs, such as errors per pixel, one by one: sum them outside.
 
     Args:
         f: the function (see `Route.__call__`); it may be a black box. Without f, gives the route itself: a decorator.
-        touched: a function with f's arguments, evaluated at both perturbed points, giving for each of the m outputs of f
-            (raveled and joined) either a boolean row over all n inputs (raveled and joined), (m, n); or numbers of rows
-            of the one argument, an array with one object a row: (m, q) ints, -1 for none. Both ends count. It may be a
+        touched: a function with f's arguments, evaluated at both perturbed points, giving for each of the m outputs of
+            f (raveled and joined) either a boolean row over all n inputs (raveled and joined), (m, n); or numbers of
+            rows of the one argument, an array with one object a row: (m, q) ints, -1 for none. Both ends count. It may
+                be a
             black box only if `routes.black_box` says what it returns. Default: everything touches everything.
         sigma: standard deviation of the perturbation: a positive scalar or a tree like the argument, as for `smooth`.
         samples: evaluations per gradient; an odd number is rounded up to whole pairs.

@@ -72,19 +72,22 @@ class Neighbors(Route):
 
         def around(f: Callable[..., Any]) -> Callable[..., Any]:
             def past(*args: Any, **kwargs: Any) -> Any:
-                leaves, tree = jax.tree.flatten(args)
+                arguments = Arguments.split(args, kwargs)
+                program = read(f, arguments)
 
                 def moved(key: jax.Array) -> Any:
-                    keys = jax.random.split(key, len(leaves))
+                    keys = jax.random.split(key, len(arguments.places))
                     draw = lambda key, leaf: leaf + 0.1 * jax.random.normal(key, jnp.shape(leaf))  # noqa: E731
-                    float_like = lambda leaf: jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)  # noqa: E731
-                    pairs = zip(keys, leaves, strict=True)
-                    return jax.tree.unflatten(tree, [draw(k, v) if float_like(v) else jnp.asarray(v) for k, v in pairs])
+                    pairs = zip(keys, arguments.leaves, strict=True)
+                    return tuple(draw(key, leaf).astype(leaf.dtype) for key, leaf in pairs)
 
-                points = jax.lax.stop_gradient(jax.vmap(moved)(jax.random.split(jax.random.key(0), 16)))
-                values = [f(*jax.tree.map(lambda leaf, i=i: leaf[i], points), **kwargs) for i in range(16)]
-                stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(v) for v in leaves]), *values)
-                return (points[0] if len(args) == 1 else points), stacked
+                points = jax.vmap(moved)(jax.random.split(jax.random.key(0), 16))
+                values = jax.vmap(lambda leaves: program.run(leaves, program.consts))(points)
+                whole = [jnp.broadcast_to(jnp.asarray(v), (16, *jnp.shape(v))) for v in arguments.everything]
+                for place, leaf in zip(arguments.places, points, strict=True):
+                    whole[place] = leaf
+                args = jax.tree.unflatten(arguments.tree, whole)[0]
+                return (args[0] if len(args) == 1 else args), jax.tree.unflatten(program.tree, values)
 
             return cls(past, k=16)(f)
 

@@ -16,9 +16,9 @@ def remat(f: Callable[..., Any] | None = None, /, *, branching: int = 4) -> Call
     """f, with the reverse pass through its scans in memory that grows with the logarithm of their length.
 
     A scan of T steps becomes a tree of scans of `branching` b steps, of which only the way to the current leaf is kept:
-    b log_b T carries instead of the intermediate results of T steps, for about log_b T further forward passes in reverse
-    mode. The derivative is exact. Scans in f, also inside `jit`, are treated at their outermost level; Python loops and
-    loops inside functions with rules of their own are not.
+    b log_b T carries instead of the intermediate results of T steps, for about log_b T further forward passes in
+    reverse mode. The derivative is exact. Scans in f, also inside `jit`, are treated at their outermost level; Python
+    loops and loops inside functions with rules of their own are not.
 
     Args:
         f: the function (see `Route.__call__`), traceable. Without f, gives the route itself: a decorator.

@@ -36,7 +36,8 @@ class Linear(Model):
 
     def weights(self, offsets: Any, along: Any) -> Any:
         centered = offsets - offsets.mean(0, keepdims=True)
-        # The singular values are those of a Gaussian design: nothing is lost by the normal equations of the smaller side.
+        # The singular values are those of a Gaussian design: nothing is lost by the normal equations of the smaller
+        # side.
         if len(offsets) > offsets.shape[1]:
             return centered @ jnp.linalg.solve(centered.T @ centered, along)
         short = centered @ centered.T + jnp.ones((len(offsets),) * 2, offsets.dtype)  # the mean is its null vector
@@ -81,9 +82,9 @@ def surrogate(
     """f, differentiated as the model that is fitted to its values at Gaussian points around.
 
     `Linear()` is the simplex gradient of derivative-free optimization: for a smooth f with more samples than inputs its
-    error is O(sigma), against the O(sqrt(n / samples)) of averages over random directions such as `smooth`, because a fit
-    knows that directions overlap. `GaussianProcess()` also bends, so that curvature within sigma does no harm, for up to
-    some tens of inputs. Points where a value is not finite make the derivative NaN for that output.
+    error is O(sigma), against the O(sqrt(n / samples)) of averages over random directions such as `smooth`, because a
+    fit knows that directions overlap. `GaussianProcess()` also bends, so that curvature within sigma does no harm, for
+    up to some tens of inputs. Points where a value is not finite make the derivative NaN for that output.
 
     A second derivative is that of the fit's fit, from one draw.
 

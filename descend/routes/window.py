@@ -24,13 +24,13 @@ def window(
     """f, differentiated through at most a window of steps of its scans: truncated backpropagation.
 
     In an iteration with a positive Lyapunov exponent l, derivatives grow as e^(l t) and soon say nothing of the mean
-    slope. Here the state is cut off from its past every `steps` steps, so that a step's effect is followed to the end of
-    its window only. Parameters are still seen at every step. The estimate is biased where effects last longer, and
+    slope. Here the state is cut off from its past every `steps` steps, so that a step's effect is followed to the end
+    of its window only. Parameters are still seen at every step. The estimate is biased where effects last longer, and
     bounded where the plain gradient explodes.
 
     Without `steps`, l is measured along the iteration where the derivative is asked for, by one direction carried along
-    (at the cost of one more forward pass): the window is log(growth) / l, and a scan whose derivatives grow by less than
-    `growth` over its whole length is not cut at all, so that its gradient is exact.
+    (at the cost of one more forward pass): the window is log(growth) / l, and a scan whose derivatives grow by less
+    than `growth` over its whole length is not cut at all, so that its gradient is exact.
 
     The scans of f are treated at their outermost level, also inside `jit`; `Unroll` states one from its step.
 
