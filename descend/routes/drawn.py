@@ -70,4 +70,3 @@ class Drawn(Route):
 
     @abc.abstractmethod
     def tangent(self, point: Point) -> tuple[Any, ...]: ...
-

@@ -35,8 +35,8 @@ def score(
     draws are treated so too (plain `jax.random` draws are not looked at and keep their pathwise derivative).
 
     The variance is about that of f times the squared norm of the score, over `samples`: it grows with the number of
-    draws. Each run is compared with the mean of the others (`leave_one_out`, which needs two samples and costs nothing),
-    or with a `baseline`. Runs in which an entry of f is not finite are left out for that entry.
+    draws. Each run is compared with the mean of the others (`leave_one_out`, which needs two samples and costs
+    nothing), or with a `baseline`. Runs in which an entry of f is not finite are left out for that entry.
 
     Second derivatives are unbiased as well: the factor exp(log p - constant) is kept inside the estimate.
 

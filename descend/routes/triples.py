@@ -24,17 +24,17 @@ def triples(
 ) -> Callable[..., Any]:
     """f, differentiated as E f over its stated draws by stochastic triples: a value, an alternative, and a weight.
 
-    An infinitesimal change of a parameter rarely changes a discrete draw, but when it does, f changes by a finite amount.
-    For each element y drawn from p there is an alternative y', one outcome away, and a weight w, such that the mean of
-    dp w (f(.. y' ..) - f(.. y ..)) is the derivative. The run with y' makes all later draws by the same random numbers,
-    so that the two runs stay close, and their difference is small where the alternative matters little. Unbiased for
-    Bernoulli, binomial, geometric, Poisson and categorical draws, whatever f does with them; normal draws and the direct
-    part of the derivative are taken pathwise.
+    An infinitesimal change of a parameter rarely changes a discrete draw, but when it does, f changes by a finite
+    amount. For each element y drawn from p there is an alternative y', one outcome away, and a weight w, such that the
+    mean of dp w (f(.. y' ..) - f(.. y ..)) is the derivative. The run with y' makes all later draws by the same random
+    numbers, so that the two runs stay close, and their difference is small where the alternative matters little.
+    Unbiased for Bernoulli, binomial, geometric, Poisson and categorical draws, whatever f does with them; normal draws
+    and the direct part of the derivative are taken pathwise.
 
-    Of all elements, `alternatives` are picked (pruned), with probability by their weight and by how much their parameter
-    depends on what is differentiated; as many as there are elements or more: each is tried once, and nothing is pruned.
-    Two programs with one draw each: exact for one Bernoulli draw. The variance does not grow with the size of f, as it
-    does for `score`, only with its changes.
+    Of all elements, `alternatives` are picked (pruned), with probability by their weight and by how much their
+    parameter depends on what is differentiated; as many as there are elements or more: each is tried once, and nothing
+    is pruned. Two programs with one draw each: exact for one Bernoulli draw. The variance does not grow with the size
+    of f, as it does for `score`, only with its changes.
 
     Args:
         f: the function (see `Route.__call__`), traceable. Without f, gives the route itself: a decorator.
@@ -74,7 +74,9 @@ class Triples(Drawn):
         units=lambda route, n: 1 + route.samples * (5 + route.alternatives),
         draws=True,
     )
-    BREAKS: ClassVar[dict[str, str]] = {"curvature": "the weights of second derivatives would need pairs of alternatives"}
+    BREAKS: ClassVar[dict[str, str]] = {
+        "curvature": "the weights of second derivatives would need pairs of alternatives"
+    }
 
     def __post_init__(self) -> None:
         integer("samples", self.samples)
