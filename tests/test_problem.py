@@ -37,12 +37,7 @@ def square(x):
         ),
         (TypeError, r"scalar, got shape \(2,\)", lambda: descend.Problem(lambda x: x, over=descend.Real(2))),
         (TypeError, "real numbers", lambda: descend.Problem(lambda x: x[0] * 1j, over=descend.Real(2))),
-        (
-            NotImplementedError,
-            "several objectives",
-            lambda: descend.Problem(lambda x: {"a": x[0]}, over=descend.Real(2)),
-        ),
-        (NotImplementedError, "adversary", lambda: descend.Problem(square, over=descend.Real(2), adversary=("x",))),
+        (ValueError, "names 'y'", lambda: descend.Problem(square, over=descend.Real(2), adversary=("y",))),
         (NotImplementedError, "chance", lambda: descend.at_most(square, 1.0, probability=0.9)),
         (ValueError, "no value lies between", lambda: descend.between(square, 2.0, 1.0)),
         (TypeError, "function of x first", lambda: descend.equal(1.0, 2.0)),

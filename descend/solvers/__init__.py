@@ -5,8 +5,10 @@ from descend.solvers.bounded_quasi_newton import BoundedQuasiNewton
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.extragradient import Extragradient
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
+from descend.solvers.proximal_point import ProximalPoint
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
 from descend.solvers.riemannian import RiemannianQuasiNewton
@@ -19,10 +21,12 @@ __all__ = [
     "BoundedQuasiNewton",
     "Descent",
     "Enumeration",
+    "Extragradient",
     "JacobianDescent",
     "Needs",
     "Population",
     "Progress",
+    "ProximalPoint",
     "QuasiNewton",
     "RelaxRound",
     "RiemannianQuasiNewton",
