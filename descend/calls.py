@@ -1,5 +1,6 @@
 """Calling the user's functions: what they take by name, what they may return, and why they cannot be traced."""
 
+import contextlib
 import difflib
 import inspect
 import traceback
@@ -66,6 +67,42 @@ def check_keywords(function: Callable[..., Any], has_data: bool, has_given: bool
         raise ValueError(f"{name} takes 'batch', but the problem has no data=")
     if "given" in required and not has_given:
         raise ValueError(f"{name} takes 'given', but the problem has no given=")
+
+
+def check_data(data: Any, batch_size: Any) -> None:
+    """Refuse data that cannot be cut into rows.
+
+    Raises:
+        ValueError: saying why.
+    """
+    lengths = {len(leaf) if np.ndim(leaf) else None for leaf in jax.tree.leaves(data)}
+    if len(lengths) != 1 or None in lengths or 0 in lengths:
+        raise ValueError(
+            f"data must be arrays with equal, non-empty leading axes, got lengths {sorted(map(str, lengths))}"
+        )
+    if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+        raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
+
+
+def check_adversary(names: tuple[str, ...], variables: tuple[str, ...], excluded: dict[str, Any]) -> None:
+    """Refuse an adversary that does not exist, that is everybody, or that plays another game.
+
+    Raises:
+        ValueError: if a name is unknown, or all variables are named.
+        NotImplementedError: if something that is `excluded` is asked for.
+    """
+    for name in names:
+        if name not in variables:
+            near = difflib.get_close_matches(name, variables, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"adversary names {name!r}; the variables are {', '.join(n or 'x' for n in variables)}{hint}"
+            )
+    if names and set(names) == set(variables):
+        raise ValueError("every variable is of the adversary: state a maximization instead")
+    for what, given in excluded.items():
+        if names and given:
+            raise NotImplementedError(f"adversary= together with {what} is not supported")
 
 
 def scalar(value: Any, who: str) -> Any:
@@ -152,6 +189,34 @@ def average(function: Callable[[Any], Any], data: Any, size: int, on_host: bool)
         blocks = jax.tree.map(lambda a: a[: whole * size].reshape(whole, size, *a.shape[1:]), data)
         total = jax.tree.map(lambda v: v.mean(0) * (whole * size / rows), jax.lax.map(function, blocks))
     return add(total, function(cut(whole * size, rows)), rest / rows) if rest else total
+
+
+def back(function: Callable[..., Any], out: Any, arguments: tuple[Any, ...]) -> Any:
+    """function(*arguments) on the host, from traced code: one host call for a whole batch of points.
+
+    A call that raises gives NaN: raising there would end the program.
+
+    Args:
+        function: of NumPy arrays; returns a tree like `out`.
+        out: a tree of `jax.ShapeDtypeStruct`, of floats.
+        arguments: trees of arrays, perhaps tracers.
+    """
+    leaves, tree = jax.tree.flatten(arguments)
+    ranks = [leaf.ndim for leaf in leaves]
+
+    def host(*arrays: Any) -> Any:
+        arrays = [np.asarray(a) for a in arrays]
+        lead = np.broadcast_shapes(*[a.shape[: a.ndim - rank] for a, rank in zip(arrays, ranks, strict=True)])
+        full = [np.broadcast_to(a, lead + a.shape[a.ndim - rank :]) for a, rank in zip(arrays, ranks, strict=True)]
+        answers = [np.full((*lead, *leaf.shape), np.nan, leaf.dtype) for leaf in jax.tree.leaves(out)]
+        for index in np.ndindex(*lead):
+            with contextlib.suppress(Exception):
+                found = function(*tree.unflatten([a[index] for a in full]))
+                for answer, value in zip(answers, jax.tree.leaves(found), strict=True):
+                    answer[index] = value
+        return jax.tree.unflatten(jax.tree.structure(out), answers)
+
+    return jax.pure_callback(host, out, *leaves, vmap_method="expand_dims")
 
 
 def why_untraceable(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """`Problem`: an objective, the domain of its variables, and conditions on them."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -42,9 +41,10 @@ class Problem:
 
     Args:
         objective: a function of a point shaped like `over`, with arrays in place of the domains, that returns a float
-            scalar, or a dict of named ones: several objectives. Traceable JAX code, or any Python: then it is a black box and gets float64 NumPy arrays. It may also
-            take, by these keyword names, `key` (it is random; a black box gets `uint32` numbers for
-            `numpy.random.default_rng`), `batch` (it is an average over `data`) and `given`.
+            scalar, or a dict of named ones: several objectives. Traceable JAX code, or any Python: then it is a black
+            box and gets float64 NumPy arrays. It may also take, by these keyword names, `key` (it is random; a black
+            box gets `uint32` numbers for `numpy.random.default_rng`), `batch` (it is an average over `data`) and
+            `given`.
         over: a domain, or a pytree of domains.
         subject_to: constraints; their functions take the same arguments as the objective.
         sense: "min" or "max".
@@ -56,6 +56,7 @@ class Problem:
             feasible point that the judge likes best.
         baselines: points to compare with, by name. They are evaluated like the answer and reported beside it.
         metrics: functions of x, by name, that are reported for the answer and the baselines and decide nothing.
+        adversary: names of variables that make the objective large while the others make it small: a saddle is sought.
         weights: of several objectives, by name, not negative: what is made small is then their weighted sum. Default: a
             point is sought from which no step improves one objective without worsening another, and none is worse than
             at the start; where a single number is needed, as for traces, it is the mean.
@@ -93,8 +94,7 @@ class Problem:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         if not callable(self.objective):
             raise TypeError(f"the objective must be a function of x, got {self.objective!r}")
-        if self.adversary:
-            raise NotImplementedError("adversary= is not supported yet")
+        put("adversary", (self.adversary,) if isinstance(self.adversary, str) else tuple(self.adversary))
         put("weights", calls.weights(self.weights))
         put("objectives", () if self.weights is None else tuple(sorted(self.weights)))
         put("domain", Product(self.over))
@@ -105,7 +105,7 @@ class Problem:
             calls.check_keywords(function, self.data is not None, self.given is not None)
         put("data", self.data if self.data is None else jax.tree.map(np.asarray, self.data))
         if self.data is not None:
-            self._check_data()
+            calls.check_data(self.data, self.batch_size)
         elif self.batch_size is not None:
             raise ValueError("batch_size needs data=")
         for name, function in [("judge", self.judge), *self.metrics.items()]:
@@ -114,6 +114,7 @@ class Problem:
         put("baselines", {name: self.point(x, f"baseline {name!r}") for name, x in self.baselines.items()})
         put("untraceable", "declared a black box" if self.black_box else self._trace())
         put("black_box", self.untraceable is not None)
+        calls.check_adversary(self.adversary, self.domain.names, self._excluded())
 
     @property
     def _functions(self) -> list[Callable[..., Any]]:
@@ -241,24 +242,11 @@ class Problem:
             "returns", lambda: self._on_host(self.domain.start(), np.zeros(2, np.uint32), None, dtype)
         )
         out = jax.tree.map(lambda value: jax.ShapeDtypeStruct(value.shape, dtype), example)
-        leaves, tree = jax.tree.flatten((self.domain.ravel(x), jax.random.key_data(key), batch))
-        ranks = [leaf.ndim for leaf in leaves]
 
-        def host(*arrays: Any) -> Any:
-            arrays = [np.asarray(a) for a in arrays]
-            lead = np.broadcast_shapes(*[a.shape[: a.ndim - rank] for a, rank in zip(arrays, ranks, strict=True)])
-            full = [np.broadcast_to(a, lead + a.shape[a.ndim - rank :]) for a, rank in zip(arrays, ranks, strict=True)]
-            answers = [np.full((*lead, *leaf.shape), np.nan, dtype) for leaf in jax.tree.leaves(out)]
-            for index in np.ndindex(*lead):
-                vector, seed, rows = tree.unflatten([a[index] for a in full])
-                # A point that makes user code raise is a failed point, said by NaN; raising here would end the program.
-                with contextlib.suppress(Exception):
-                    found = self._on_host(self.domain.unravel(vector.astype(np.float64)), seed, rows, dtype)
-                    for answer, value in zip(answers, jax.tree.leaves(found), strict=True):
-                        answer[index] = value
-            return jax.tree.unflatten(jax.tree.structure(out), answers)
+        def at(vector: np.ndarray, seed: np.ndarray, rows: Any) -> Evaluation:
+            return self._on_host(self.domain.unravel(vector.astype(np.float64)), seed, rows, dtype)
 
-        return jax.pure_callback(host, out, *leaves, vmap_method="expand_dims")
+        return calls.back(at, out, (self.domain.ravel(x), jax.random.key_data(key), batch))
 
     def _on_host(self, x: Any, seed: np.ndarray, batch: Any, dtype: Any) -> Evaluation:
         return jax.tree.map(lambda value: np.asarray(value, dtype), self._evaluate(x, seed, batch))
@@ -297,14 +285,13 @@ class Problem:
             members.append(member)
         return self.domain.join(members)
 
-    def _check_data(self) -> None:
-        lengths = {len(leaf) if np.ndim(leaf) else None for leaf in jax.tree.leaves(self.data)}
-        if len(lengths) != 1 or None in lengths or 0 in lengths:
-            raise ValueError(
-                f"data must be arrays with equal, non-empty leading axes, got lengths {sorted(map(str, lengths))}"
-            )
-        if self.batch_size is not None and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
-            raise ValueError(f"batch_size must be a positive int, got {self.batch_size!r}")
+    def _excluded(self) -> dict[str, Any]:
+        """What cannot be had together with an adversary, and whether it is asked for."""
+        return {
+            "subject_to": self.subject_to, 'sense="max"': self.sense == "max", "several objectives": self.objectives,
+            "discrete variables": self.domain.discrete, "a random objective": self.random,
+            "a black box": self.black_box, "batch_size": self.batch_size is not None, "judge": self.judge is not None,
+        }  # fmt: skip
 
     def _trace(self) -> str | None:
         """Why the functions cannot be traced, or None if they can. Checks the shapes of what they return."""

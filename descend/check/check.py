@@ -17,7 +17,7 @@ import numpy as np
 from descend import loading
 from descend.check import conditions
 from descend.check.values import Values
-from descend.inspection import objectives
+from descend.inspection import equilibrium, objectives
 from descend.inspection.charts import charted
 from descend.problem import Problem
 from descend.reporting.record import load, record
@@ -157,6 +157,8 @@ def _value(problem: Problem, values: Values, vector: np.ndarray, solution: Solut
 
 def _optimality(problem: Problem, values: Values, vector: np.ndarray, solution: Solution) -> list[Line]:
     certificate = solution.certificate
+    if problem.adversary:
+        return [line for side in _sides(problem, vector, solution) for line in _optimality(*side)]
     if certificate.weights:
         problem, added = objectives.restated(problem, problem.domain.unravel(vector), certificate.weights)
         values = Values(problem, problem.domain.unravel(vector))
@@ -181,6 +183,16 @@ def _optimality(problem: Problem, values: Values, vector: np.ndarray, solution: 
         return [*lines, Line("multipliers", "one for each bound", f"shape {np.shape(bound)}", False)]
     found = conditions.optimal(values, vector, multipliers, bound, certificate)
     return lines + conditions_lines(found)
+
+
+def _sides(problem: Problem, vector: np.ndarray, solution: Solution) -> list[tuple[Any, ...]]:
+    """The problems of both sides of a min-max problem at the answer, each with its own part of the multipliers."""
+    found = []
+    for side, own, order in equilibrium.sides(problem, problem.domain.unravel(vector)):
+        bound = solution.certificate.bound_multipliers
+        mine = replace(solution.certificate, bound_multipliers=None if bound is None else bound[order])
+        found.append((side, Values(side, own), vector[order], replace(solution, certificate=mine)))
+    return found
 
 
 def _enumerated(problem: Problem, values: Values, solution: Solution) -> Line:

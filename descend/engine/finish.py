@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from descend.engine import account
+from descend.engine.chances import held
 from descend.engine.draws import draw
 from descend.engine.plans import Plan
 from descend.engine.run import Run
@@ -43,6 +44,7 @@ def finish(run: Run, until: float) -> Solution:
         if best.x is not None:
             _known(run, solution)
             tolerance = score(run, solution, until)
+            _judge_chances(run, solution)
             solution.certificate = _checked(run, solution, tolerance, until)
         Verdict(run, solution, until).give()
     except KeyboardInterrupt:
@@ -55,6 +57,15 @@ def finish(run: Run, until: float) -> Solution:
     solution.evaluations = run.count
     solution.seconds = run.seconds
     return solution
+
+
+def _judge_chances(run: Run, solution: Solution) -> None:
+    """Chance constraints on fresh draws: one that is refuted is a violation, by as much as its probability misses."""
+    for each in held(run.plan.problem, solution.x, draw(run.key, "chances")):
+        solution.rows[0].metrics[f"P({each.name})"] = each.found
+        solution.message += f"; {each}"
+        if each.high < each.asked:
+            solution.violation = solution.rows[0].violation = max(solution.violation, each.asked - each.found)
 
 
 def _several(run: Run, x: Any) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from descend.engine.draws import draw
 from descend.engine.evaluate import Evaluator
+from descend.solvers.saddle import residual
 
 DRAWS = 16  # on which a challenger and the incumbent are compared under noise
 
@@ -79,6 +80,8 @@ class Incumbent:
             return False
         judge, problem = np.inf, evaluator.problem
         feasible = violation <= self.tolerance
+        if problem.adversary:  # a value says nothing about a saddle
+            judge = residual(problem, x)
         if feasible and problem.judge is not None:
             judge = judged(problem, x)
         if feasible and self.feasible:

@@ -149,6 +149,11 @@ def is_noisy(problem: Problem, findings: Findings) -> bool:
 
 def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Stage]:
     domain, words = problem.domain, findings.words
+    if problem.adversary:
+        return [
+            Stage(solvers.Extragradient(), None, "an adversary: two gradients a step, as long as they show"),
+            Stage(solvers.ProximalPoint(), None, "implicit steps, if that stalls", fallback=True),
+        ]
     if not is_noisy(problem, findings) and domain.cardinality is not None and domain.cardinality <= ENUMERABLE:
         return [Stage(solvers.Enumeration(), None, f"the domain has only {domain.cardinality} members")]
     population = Stage(solvers.Population(), None, "search over neighbors, by values only")
@@ -219,6 +224,9 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
     needs: Needs = stage.solver.NEEDS
     name = type(stage.solver).__name__
     bounded = problem.domain.box is None or any(np.isfinite(bound).any() for bound in problem.domain.box)
+    if needs.adversary != bool(problem.adversary):
+        what = "has no adversary" if needs.adversary else "has an adversary; try descend.solvers.Extragradient()"
+        raise ValueError(f"{name} cannot solve the problem: it {what}")
     if needs.gradient and problem.black_box and stage.route is None:
         raise ValueError(f"{name} needs a gradient and the objective is a black box; try route=descend.routes.smooth()")
     if needs.true_gradient and gives(stage.route) != "exact":

@@ -15,7 +15,7 @@ FAR, LOW = 1e4, -1e6  # scales from the origin, and losses, beyond which a probl
 
 def traceable(problem: Problem) -> bool:
     """Whether derivatives of the problem itself can be looked at."""
-    return not (problem.black_box or problem.random or problem.domain.discrete)
+    return not (problem.black_box or problem.random or problem.domain.discrete or problem.adversary)
 
 
 def distance(problem: Problem, x: Any, loss: float) -> float:

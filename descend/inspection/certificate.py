@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.inspection import bounds, curvature, neighborhood, objectives
+from descend.inspection import bounds, curvature, equilibrium, neighborhood, objectives
 from descend.inspection.charts import chartable, charted
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
@@ -28,7 +28,7 @@ from descend.solvers.flat import Flat
 DRAWS = 64  # over which a random constraint is averaged
 
 
-def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Certificate:
+def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variation: float = 0.0) -> Certificate:
     """Checks the first- and second-order conditions of a local optimum at x.
 
     The derivatives are those of the problem itself: a route is ignored. They are compared with finite differences of
@@ -38,6 +38,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     Of several objectives without weights, x is checked to be locally optimal in the sense of Pareto: minimal for a
     weighted sum of them while none gets worse.
 
+    With an adversary, x is checked to be a local saddle: each side's conditions with the other side held.
+
     On a manifold they are checked in coordinates around x, one a direction of the tangent space: `bound_multipliers`
     then counts these in place of the manifold's entries.
 
@@ -46,6 +48,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
         x: a member of its domain.
         tolerance: what violation, stationarity, complementarity and negative curvature must not exceed (default: 1e-6,
             or 1e-3 where the problem is computed in float32).
+        variation: how far the loss is known to vary within one scale of x, where x holds variables that are fixed here.
 
     Returns:
         Evidence "local"; "proved", with the gap, where a lower bound shows that no feasible point is better; or "none"
@@ -56,6 +59,11 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
     if obstacle:
         violation, spent = _violation(problem, x)
         return Certificate(violation, tolerance=tolerance or 1e-6, note=obstacle, evaluations=spent)
+    if problem.adversary:
+        both = equilibrium.sides(problem, x)
+        varies = equilibrium.variation(problem, x)
+        found = [certify(side, own, tolerance=tolerance, variation=varies) for side, own, _ in both]
+        return equilibrium.together(problem, found, [order for *_, order in both])
     if problem.objectives and problem.weights is None:
         return _pareto(problem, x, tolerance)
     whole = problem.domain.convex  # a chart shows a part of a curved set, so that bounds on it prove nothing beyond
@@ -81,7 +89,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
         obstacle = "the Jacobian of the active constraints is too large to certify"
     if obstacle or near is None:
         return Certificate(violation, tolerance=limit, note=obstacle, evaluations=flat.evaluations)
-    around = neighborhood.survey(flat, point, gradient, near.index, near.rows, limit)
+    around = neighborhood.survey(flat, point, gradient, near.index, near.rows, limit, variation)
     balance = in_convex_set if problem.domain.box is None else in_box
     state = balance(flat, point, gradient, near, limit, min(1.0, around.variation) or 1.0)
     problems = _first_order(flat, x, violation, state, around, limit)

@@ -58,7 +58,13 @@ class Surroundings:
 
 
 def survey(
-    flat: Flat, point: np.ndarray, gradient: np.ndarray, active: np.ndarray, rows: np.ndarray, tolerance: float
+    flat: Flat,
+    point: np.ndarray,
+    gradient: np.ndarray,
+    active: np.ndarray,
+    rows: np.ndarray,
+    tolerance: float,
+    varies: float = 0.0,
 ) -> Surroundings:
     """Values along random feasible directions, at four lengths and at one scale.
 
@@ -72,6 +78,7 @@ def survey(
         active: indices of constraint values.
         rows: their gradients there.
         tolerance: the slope, in scaled variables, that does not matter, relative to min(1, variation).
+        varies: what the variation is known to be at least.
     """
     lengths = steps(flat.dtype)
     away = directions(flat, point, lengths.coarse)
@@ -83,7 +90,7 @@ def survey(
     fx, here, around, there = loss[0], *np.split(loss[1:], [3 * PROBES, 4 * PROBES])
     cx, constraints = constraints[0], constraints[1 : 1 + 3 * PROBES]
     apart = abs(there - fx)
-    variation = float(np.max(apart[np.isfinite(apart)], initial=0.0)) if np.isfinite(apart).any() else np.inf
+    variation = float(np.max(apart[np.isfinite(apart)], initial=varies)) if np.isfinite(apart).any() else np.inf
 
     moved = np.concatenate(near) - point
     rounding = 100 * float(np.finfo(flat.dtype).eps)

@@ -81,6 +81,9 @@ def example(needs: Needs) -> Problem:
     if needs.finite or not needs.continuous:
         weights = jnp.array([3.0, -1.0, 2.0, -4.0, 1.0, -2.0, 5.0, -0.5])
         return Problem(lambda x: jnp.sum(weights * x) + x[1] * x[3] * 2, over=Binary(8))
+    if needs.adversary:
+        game = lambda v: jnp.sum((v["x"] - target) ** 2) + jnp.sum(v["x"] * v["y"]) / 5 - jnp.sum(v["y"] ** 2)  # noqa: E731
+        return Problem(game, over={"x": Real(8, -1.0, 1.0, start=0.5), "y": Real(8, -1.0, 1.0)}, adversary=("y",))
     over = Sphere(8) if needs.walkable else Real(8) if needs.free else Real(8, -1.0, 1.0, start=0.5)
     conditions = [] if needs.unconstrained else [at_least(lambda x: jnp.sum(x), 0.5, name="sum")]
     return Problem(lambda x: jnp.sum((x - target) ** 2 * jnp.arange(1.0, 9.0)), over=over, subject_to=conditions)

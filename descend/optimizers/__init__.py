@@ -1,4 +1,4 @@
-"""From gradients to steps: `optax.GradientTransformation`s that optax does not have, and one step for several gradients."""
+"""From gradients to steps: `optax.GradientTransformation`s that optax lacks; one step from several gradients."""
 
 from descend.optimizers.norm_adam import norm_adam
 from descend.optimizers.upgrad import combine, upgrad

@@ -56,6 +56,7 @@ def combine(gramian: Any, weights: Any = None, *, ridge: float | None = None) ->
     return weights @ (eye + jax.vmap(_complementary, (None, 0))(scaled, scaled))
 
 
+@jax.jit
 def _complementary(matrix: jax.Array, vector: jax.Array) -> jax.Array:
     """The s >= 0 that minimizes s' matrix s / 2 + vector' s, by Mehrotra's predictor-corrector method."""
     size = jnp.max(jnp.abs(vector))

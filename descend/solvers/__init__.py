@@ -6,10 +6,12 @@ from descend.solvers.clarabel import Clarabel
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.extragradient import Extragradient
 from descend.solvers.highs import Highs
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
+from descend.solvers.proximal_point import ProximalPoint
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
 from descend.solvers.riemannian import RiemannianQuasiNewton
@@ -26,12 +28,14 @@ __all__ = [
     "Clarabel",
     "Descent",
     "Enumeration",
+    "Extragradient",
     "Highs",
     "Ipopt",
     "JacobianDescent",
     "Needs",
     "Population",
     "Progress",
+    "ProximalPoint",
     "QuasiNewton",
     "RelaxRound",
     "RiemannianQuasiNewton",

@@ -45,7 +45,8 @@ class JacobianDescent(Solver):
 
     Args:
         memory: how many pairs of steps and gradients are kept.
-        tolerance: on the combined gradient; 0 chooses 1e-8 in float64, 1e-4 in float32: products of gradients resolve no less.
+        tolerance: on the combined gradient; 0 chooses 1e-8 in float64, 1e-4 in float32; products of gradients
+            resolve no less.
 
     Source: Quinton and Rey, "Jacobian descent for multi-objective optimization", arXiv:2406.16232, for the direction;
         Fliege and Svaiter, "Steepest descent methods for multicriteria optimization" (2000), for the line search.

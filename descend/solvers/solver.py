@@ -78,6 +78,7 @@ class Needs(NamedTuple):
         box: it needs a domain that is a box.
         free: it needs a domain without bounds.
         walkable: it needs every variable to be without bounds or on a manifold.
+        adversary: it plays both sides of a problem with an adversary; the others play none.
         unconstrained: it ignores constraints.
         finite: it lists the members of the domain.
         linear: it needs a loss and constraints that are read to be linear.
@@ -91,6 +92,7 @@ class Needs(NamedTuple):
     box: bool = False
     free: bool = False
     walkable: bool = False
+    adversary: bool = False
     unconstrained: bool = False
     finite: bool = False
     linear: bool = False
