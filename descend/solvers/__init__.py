@@ -7,6 +7,7 @@ from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
 from descend.solvers.highs import Highs
+from descend.solvers.interior_point import InteriorPoint
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.population import Population
 from descend.solvers.quasi_newton import QuasiNewton
@@ -25,6 +26,7 @@ __all__ = [
     "Descent",
     "Enumeration",
     "Highs",
+    "InteriorPoint",
     "Ipopt",
     "Needs",
     "Population",

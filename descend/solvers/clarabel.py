@@ -15,6 +15,7 @@ from descend.solvers.flat import Flat
 from descend.solvers.solver import Needs, Progress, Solver
 
 SOLVED = ("Solved", "AlmostSolved")
+SETTLED = ("Solved", "PrimalInfeasible", "DualInfeasible")  # after which another solver finds nothing else
 
 
 class ClarabelState(NamedTuple):
@@ -69,7 +70,7 @@ class Clarabel(Solver):
         units = flat.evaluations
         point = problem.domain.project(problem.domain.unravel(x))
         reason = f"Clarabel: {status}"
-        return ClarabelState(x), Progress(point, loss, units, True, reason, not good, {})
+        return ClarabelState(x), Progress(point, loss, units, True, reason, status not in SETTLED, {})
 
 
 def conic(flat: Flat, found: Coefficients, hull: Any) -> tuple[list[Any], np.ndarray, list[Any]]:

@@ -20,6 +20,9 @@ LISTENED = (
     CALLS.kCallbackMipImprovingSolution,
 )  # fmt: skip
 
+KINDS = highspy.HighsModelStatus
+SETTLED = (KINDS.kOptimal, KINDS.kInfeasible, KINDS.kUnbounded)  # after which another solver finds nothing else
+
 
 class HighsState(NamedTuple):
     """The point, and the lower bound on the loss that branch and bound gave (-infinity before)."""
@@ -90,12 +93,12 @@ class Highs(Solver):
         x = listener.best if len(x) != flat.size or not np.isfinite(x).all() else np.clip(x, hull.lower, hull.upper)
         x = np.where(whole, np.round(x), x)
         bound = float(info.mip_dual_bound) if whole.any() else -np.inf
-        optimal = status == highspy.HighsModelStatus.kOptimal
+        settled = status in SETTLED
         loss = float(found.constant + found.slope @ x)
         reason = f"HiGHS: {native.modelStatusToString(status).lower()}"
         signals = {"lower bound": bound} if np.isfinite(bound) else {}
         units = flat.evaluations
-        progress = Progress(problem.domain.unravel(x), loss, units, True, reason, not optimal, signals)
+        progress = Progress(problem.domain.unravel(x), loss, units, True, reason, not settled, signals)
         return HighsState(x, np.asarray(bound)), progress
 
 
