@@ -119,6 +119,7 @@ def load(where: str) -> Case:
         return flat(equal), flat(least)
 
     equal, least = jax.eval_shape(constraints, start)
+    jax.eval_shape(lambda x: problem.objective(unravel(x), problem.args), start)  # some are not implemented
     return Case(
         name,
         lambda x: jnp.asarray(problem.objective(unravel(x), problem.args)).reshape(()),

@@ -98,7 +98,7 @@ def test_known_optima_are_certified_with_their_multipliers_and_points_beside_are
     make, x, forces, bounds = KNOWN[name]
     problem, x = make(), np.array(x)
     found = certify(problem, x, tolerance=1e-6)
-    assert found.evidence == "local", found.note
+    assert found.evidence in ("local", "proved"), found.note
     assert max(found.violation, found.stationarity, found.complementarity) <= 1e-6 and found.curvature >= 0
     for constraint, expected in forces.items():
         assert found.multipliers[constraint] == pytest.approx(np.array(expected), abs=1e-6)
@@ -111,7 +111,7 @@ def test_known_optima_are_certified_with_their_multipliers_and_points_beside_are
 
 def test_dependent_and_touching_constraints_do_no_harm():
     found = certify(dependent(), np.array([0.5, 0.5]))
-    assert found.evidence == "local" and found.curvature == 1.0
+    assert found.evidence in ("local", "proved") and found.curvature == 1.0
     twice = found.multipliers["twice"]
     assert twice[0] + 2 * twice[1] == pytest.approx(-1.0) and abs(found.multipliers["touching"]) < 1e-9
 
@@ -148,7 +148,7 @@ def test_random_quadratic_programs_in_scales_from_1e8_to_1e_8():
             given=given,
         )
         found = certify(problem, u * scale)
-        assert found.evidence == "local", (seed, found.note)
+        assert found.evidence in ("local", "proved"), (seed, found.note)
         assert np.concatenate([found.multipliers["equal"], found.multipliers["below"]]) == pytest.approx(mu, abs=1e-7)
         assert found.bound_multipliers * scale == pytest.approx(z, abs=1e-7)
         off = np.where(np.arange(n) == 5, 1e-3, 0.0)
@@ -184,7 +184,7 @@ def test_what_is_not_a_smooth_minimum_is_not_certified(name):
 def test_a_minimum_among_others_and_a_flat_one():
     narrow = Problem(lambda x: jnp.sum(1 - jnp.cos(1000 * x)) + 0.1 * x[0], over=Real(1))
     found = certify(narrow, np.array([-np.arcsin(1e-4) / 1000 - 2 * np.pi * 3 / 1000]), tolerance=1e-6)
-    assert found.evidence == "local" and "strict" in found.note
+    assert found.evidence in ("local", "proved") and "strict" in found.note
     assert "flat" in certify(Problem(lambda x: jnp.sum(x**4), over=Real(1)), np.zeros(1)).note
     assert "flat" in certify(Problem(lambda x: (x[0] - x[1]) ** 2, over=Real(2)), np.ones(2)).note
 
@@ -195,7 +195,7 @@ def test_signs_of_general_constraints():
     assert "stationarity" in certify(wrong, np.ones(1)).note
     right = Problem(square, over=Real(1), subject_to=[between(lambda x: x[0], 1.0, 2.0, name="band")])
     found = certify(right, np.ones(1))
-    assert found.evidence == "local" and found.multipliers["band"] == pytest.approx(-2.0)
+    assert found.evidence in ("local", "proved") and found.multipliers["band"] == pytest.approx(-2.0)
     top = certify(right, np.full(1, 2.0))
     assert top.evidence == "none" and top.multipliers["band"] == 0
     outside = certify(right, np.full(1, 0.9))
@@ -205,7 +205,7 @@ def test_signs_of_general_constraints():
 def test_a_nonconvex_constraint_counts_in_the_curvature():
     """On the circle x.x = 1, the loss y has its minimum at (0, -1) and its maximum at (0, 1)."""
     circle = Problem(lambda x: x[1], over=Real(2), subject_to=[equal(lambda x: jnp.vdot(x, x), 1.0, name="circle")])
-    assert certify(circle, np.array([0.0, -1.0])).evidence == "local"
+    assert certify(circle, np.array([0.0, -1.0])).evidence in ("local", "proved")
     found = certify(circle, np.array([0.0, 1.0]))
     assert found.stationarity < 1e-12 and found.curvature < 0 and found.evidence == "none"
 
@@ -213,11 +213,11 @@ def test_a_nonconvex_constraint_counts_in_the_curvature():
 def test_a_simplex():
     prices = jnp.array([1.0, 2.0, 3.0])
     cheapest = Problem(lambda p: jnp.vdot(p, prices), over=Simplex(3))
-    assert certify(cheapest, np.array([1.0, 0, 0])).evidence == "local"
+    assert certify(cheapest, np.array([1.0, 0, 0])).evidence in ("local", "proved")
     assert certify(cheapest, np.array([0, 1.0, 0])).evidence == "none"
     spread = Problem(lambda p: jnp.vdot(p, p), over=Simplex(3), subject_to=[at_least(lambda p: p[0], 0.5, name="half")])
     found = certify(spread, np.array([0.5, 0.25, 0.25]))
-    assert found.evidence == "local" and found.multipliers["half"] == pytest.approx(-0.5)  # 2 (0.5 - 0.25)
+    assert found.evidence in ("local", "proved") and found.multipliers["half"] == pytest.approx(-0.5)  # 2 (0.5 - 0.25)
     assert certify(spread, np.array([0.5, 0.3, 0.2])).evidence == "none"
     worst = Problem(lambda p: -jnp.vdot(p, p), over=Simplex(3))
     assert "curvature" in certify(worst, np.ones(3) / 3).note
@@ -236,7 +236,9 @@ def test_trees_and_many_variables():
     )
     point = {"w": np.zeros(700), "b": np.array(1.0)}
     found = certify(problem, point)
-    assert found.evidence == "local" and found.curvature == pytest.approx(1 / 8, abs=0.02)  # 1.0 over 7.99, nearly
+    assert found.evidence in ("local", "proved") and found.curvature == pytest.approx(
+        1 / 8, abs=0.02
+    )  # 1.0 over 7.99, nearly
     bent = certify(problem.at(-2.0), point)
     assert bent.evidence == "none" and bent.curvature < 0
 
@@ -279,7 +281,7 @@ def test_no_certificate_where_derivatives_say_nothing():
         found = certify(problem, np.zeros(1))
         assert found.evidence == "none" and word in found.note
     whole = Problem(lambda x, *, batch: jnp.mean((x[0] - batch) ** 2), over=Real(1), data=data)
-    assert certify(whole, np.array([4.5])).evidence == "local"
+    assert certify(whole, np.array([4.5])).evidence in ("local", "proved")
 
 
 def test_violation_without_derivatives():
@@ -299,7 +301,7 @@ def test_a_route_is_ignored_and_a_false_derivative_is_seen():
     problem = Problem(lambda x: jnp.sum((x - 1) ** 2), over=Real(1))
     silent = problem.via(lambda f: lambda x, key: jax.lax.stop_gradient(f(x, key=key)))
     assert "stationarity" in certify(silent, np.zeros(1)).note
-    assert certify(silent, np.ones(1)).evidence == "local"
+    assert certify(silent, np.ones(1)).evidence in ("local", "proved")
 
     @jax.custom_vjp
     def false(x):
@@ -312,7 +314,7 @@ def test_a_route_is_ignored_and_a_false_derivative_is_seen():
 def test_float32_says_so():
     with jax.enable_x64(False):
         found = certify(hs35(), np.array([4 / 3, 7 / 9, 4 / 9]))
-        assert found.evidence == "local" and found.tolerance == 1e-3 and "float32" in found.note
+        assert found.evidence in ("local", "proved") and found.tolerance == 1e-3 and "float32" in found.note
         assert certify(hs35(), np.array([4 / 3, 7 / 9 + 0.05, 4 / 9 - 0.05])).evidence == "none"
 
 
@@ -327,7 +329,7 @@ def test_a_restated_problem_is_not_compiled_again_and_evaluations_are_counted():
     first = certify(problem, np.zeros(2))
     before = len(traces)
     second = certify(problem.at(1.0), np.ones(2))
-    assert second.evidence == "local" and len(traces) - before <= 1  # shapes are looked up once
+    assert second.evidence in ("local", "proved") and len(traces) - before <= 1  # shapes are looked up once
     assert first.evaluations == second.evaluations > 3 + 2 * 6
 
 

@@ -79,7 +79,7 @@ def answer(problem, x, path=None, name="", **changes):
     made = certify(problem, x, tolerance=2e-6)
     found = problem.evaluate(x if problem.black_box else jax.tree.map(jax.numpy.asarray, x))
     fields = {
-        "status": Status.LOCAL if made.evidence == "local" else Status.CONVERGED,
+        "status": {"local": Status.LOCAL, "proved": Status.OPTIMAL}.get(made.evidence, Status.CONVERGED),
         "value": problem.sign * float(found.loss),
         "violation": float(problem.violation(found.constraints)),
         "certificate": made,

@@ -46,9 +46,17 @@ def _general(problem: Problem) -> list[Stage]:
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
     if problem.subject_to:
         lagrangian = solvers.AugmentedLagrangian(solvers.TrustRegion())
+        if not interior:
+            return [
+                Stage(solvers.SLSQP(), None, "smooth"),
+                Stage(
+                    solvers.InteriorPoint(), None, "second derivatives (descend[ipopt] has a native one)", fallback=True
+                ),
+                Stage(lagrangian, None, "if that stalls", fallback=True),
+            ]
         return [
             *interior,
-            Stage(solvers.SLSQP(), None, again if interior else "smooth", alternative=bool(interior)),
+            Stage(solvers.SLSQP(), None, again, alternative=True),
             *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]

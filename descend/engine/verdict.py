@@ -129,9 +129,7 @@ class Verdict:
         solution.conflicts = conflicts
         solution.message = f"no point satisfies {' and '.join(conflicts)}"
         if self._linear():
-            self._evidence(
-                "proved", "the constraints are linear: the least violation nearby is the least of all"
-            )
+            self._evidence("proved", "the constraints are linear: the least violation nearby is the least of all")
         else:
             solution.message = solution.message.replace("no point", "no nearby point")
             self._evidence("local", "the violation cannot be lowered nearby")

@@ -105,7 +105,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         gap = None if bound is None else max(0.0, loss - bound.value)
         proved = gap is not None and gap <= limit * max(state.unit, abs(loss))
         if bound is not None and proved:
-            notes = [f"no feasible point is better by more than {gap:.2g}: {bound.reason}"]
+            notes.append(f"no feasible point is better by more than {gap:.2g}: {bound.reason}")
         evidence = "proved" if proved else "local"
     if np.finfo(flat.dtype).bits < 64:
         notes.append(f"{flat.dtype} limits the check to {limit:g}")

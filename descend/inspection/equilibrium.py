@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from descend.domains import Domain
-from descend.inspection.flat import Flat
 from descend.problem import Problem
 from descend.solution import Certificate
+from descend.solvers.flat import Flat
 
 SAMPLES = 15  # points around a saddle
 
@@ -74,9 +74,11 @@ def together(problem: Problem, certificates: list[Certificate], orders: list[np.
         bounds = np.zeros(problem.domain.size)
         for c, order in zip(certificates, orders, strict=True):
             bounds[order] = c.bound_multipliers
-    local = all(c.evidence == "local" for c in certificates)
+    kinds = {c.evidence for c in certificates}
+    evidence = "none" if "none" in kinds else "local" if "local" in kinds else "proved"
     who = ("those who minimize", "the adversary")
     notes = [f"{name}: {c.note}" for name, c in zip(who, certificates, strict=True) if c.note]
+    reach = "" if evidence == "proved" else " nearby"
     curvatures = [c.curvature for c in certificates if c.curvature is not None]
     return dataclasses.replace(
         certificates[0],
@@ -87,7 +89,8 @@ def together(problem: Problem, certificates: list[Certificate], orders: list[np.
         bound_multipliers=bounds,
         scale=min(c.scale for c in certificates),
         tolerance=worst("tolerance"),
-        evidence="local" if local else "none",
-        note="; ".join([*(["a saddle: neither side can gain nearby"] if local else []), *notes]),
+        gap=worst("gap"),
+        evidence=evidence,
+        note="; ".join([*([f"a saddle: neither side can gain{reach}"] if evidence != "none" else []), *notes]),
         evaluations=sum(c.evaluations for c in certificates),
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
-from descend.constraints import at_least
+from descend.constraints import at_least, at_most
 from descend.domains import Binary, Real, Sphere
 from descend.engine import checkpoint
 from descend.engine.evaluate import Evaluator
@@ -78,6 +78,9 @@ def check_solver(solver: Solver | AskTell, problem: Problem | None = None, key: 
 def example(needs: Needs) -> Problem:
     """A problem of eight numbers that a solver with these needs must improve on."""
     target = jnp.linspace(-0.8, 0.9, 8)
+    if needs.linear:
+        within = at_most(lambda x: x[0] + x[2] + x[4], 2.0, name="sum")
+        return Problem(lambda x: jnp.sum(target * x), over=Binary(8), subject_to=[within])
     if needs.finite or not needs.continuous:
         weights = jnp.array([3.0, -1.0, 2.0, -4.0, 1.0, -2.0, 5.0, -0.5])
         return Problem(lambda x: jnp.sum(weights * x) + x[1] * x[3] * 2, over=Binary(8))

@@ -8,6 +8,7 @@ from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
 from descend.solvers.extragradient import Extragradient
 from descend.solvers.highs import Highs
+from descend.solvers.interior_point import InteriorPoint
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
@@ -30,6 +31,7 @@ __all__ = [
     "Enumeration",
     "Extragradient",
     "Highs",
+    "InteriorPoint",
     "Ipopt",
     "JacobianDescent",
     "Needs",

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import clarabel
 import jax
 import numpy as np
 import scipy.linalg
@@ -15,6 +14,7 @@ from descend.solvers.flat import Flat
 from descend.solvers.solver import Needs, Progress, Solver
 
 SOLVED = ("Solved", "AlmostSolved")
+SETTLED = ("Solved", "PrimalInfeasible", "DualInfeasible")  # after which another solver finds nothing else
 
 
 class ClarabelState(NamedTuple):
@@ -46,6 +46,8 @@ class Clarabel(Solver):
         return ClarabelState(np.asarray(problem.domain.ravel(start), np.float64))
 
     def step(self, problem: Problem, state: ClarabelState) -> tuple[ClarabelState, Progress]:
+        import clarabel
+
         read, hull = convex_program(problem), problem.domain.polyhedron
         if read is None or hull is None:
             raise ValueError("Clarabel needs a convex quadratic problem over sets that linear conditions state")
@@ -69,11 +71,13 @@ class Clarabel(Solver):
         units = flat.evaluations
         point = problem.domain.project(problem.domain.unravel(x))
         reason = f"Clarabel: {status}"
-        return ClarabelState(x), Progress(point, loss, units, True, reason, not good, {})
+        return ClarabelState(x), Progress(point, loss, units, True, reason, status not in SETTLED, {})
 
 
 def conic(flat: Flat, found: Coefficients, hull: Any) -> tuple[list[Any], np.ndarray, list[Any]]:
     """Rows, values and cones of values - rows x in a product of cones."""
+    import clarabel
+
     n, eye = flat.size, sparse.eye_array(flat.size, format="csr")
     linear = np.array([i not in found.bowls for i in range(flat.constraints)], bool)
     low, high = flat.lower - found.offsets, flat.upper - found.offsets

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import highspy
 import jax
 import numpy as np
 from scipy import sparse
@@ -14,11 +13,8 @@ from descend.solvers.flat import Flat
 from descend.solvers.segments import pause
 from descend.solvers.solver import Needs, Progress, Solver
 
-CALLS = highspy.cb.HighsCallbackType
-LISTENED = (
-    CALLS.kCallbackMipInterrupt, CALLS.kCallbackSimplexInterrupt, CALLS.kCallbackIpmInterrupt,
-    CALLS.kCallbackMipImprovingSolution,
-)  # fmt: skip
+SETTLED = ("optimal", "infeasible", "unbounded")  # after which another solver finds nothing else
+LISTENED = ("MipInterrupt", "SimplexInterrupt", "IpmInterrupt", "MipImprovingSolution")
 
 
 class HighsState(NamedTuple):
@@ -26,14 +22,6 @@ class HighsState(NamedTuple):
 
     x: np.ndarray
     bound: np.ndarray
-
-
-class Native(highspy.Highs):
-    """HiGHS without a word on standard output, not even the banner with which callbacks are enabled."""
-
-    def __init__(self) -> None:
-        super(highspy.Highs, self).__init__()
-        self.setOptionValue("output_flag", False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +44,8 @@ class Highs(Solver):
         return HighsState(np.asarray(problem.domain.ravel(start), np.float64), np.asarray(-np.inf))
 
     def step(self, problem: Problem, state: HighsState) -> tuple[HighsState, Progress]:
+        import highspy
+
         flat, known = Flat(problem), degrees(problem)
         hull = problem.domain.relax().polyhedron
         if known is None or not known.linear or hull is None:
@@ -74,40 +64,55 @@ class Highs(Solver):
         if whole.any():
             kinds = highspy.HighsVarType
             program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
+        native = silent()
         listener = Listener(problem, state.x)
-        native = Native()
         for name, value in {"mip_rel_gap": self.gap, "mip_abs_gap": 1e-9, "threads": 1, "random_seed": 0}.items():
             native.setOptionValue(name, value)
         native.setCallback(listener, None)
         for each in LISTENED:
-            native.startCallback(each)
+            native.startCallback(getattr(highspy.cb.HighsCallbackType, f"kCallback{each}"))
         native.passModel(program)
         native.run()
         if listener.error is not None:
             raise listener.error
-        status, info = native.getModelStatus(), native.getInfo()
+        status, info = native.modelStatusToString(native.getModelStatus()).lower(), native.getInfo()
         x = np.asarray(native.getSolution().col_value, np.float64)
         x = listener.best if len(x) != flat.size or not np.isfinite(x).all() else np.clip(x, hull.lower, hull.upper)
         x = np.where(whole, np.round(x), x)
-        bound = float(info.mip_dual_bound) if whole.any() else -np.inf
-        optimal = status == highspy.HighsModelStatus.kOptimal
+        bound = float(info.mip_dual_bound) if whole.any() and status == "optimal" else -np.inf
+        settled = status in SETTLED
         loss = float(found.constant + found.slope @ x)
-        reason = f"HiGHS: {native.modelStatusToString(status).lower()}"
+        reason = f"HiGHS: {status}"
         signals = {"lower bound": bound} if np.isfinite(bound) else {}
         units = flat.evaluations
-        progress = Progress(problem.domain.unravel(x), loss, units, True, reason, not optimal, signals)
+        progress = Progress(problem.domain.unravel(x), loss, units, True, reason, not settled, signals)
         return HighsState(x, np.asarray(bound)), progress
+
+
+def silent() -> Any:
+    """HiGHS without a word on standard output, not even the banner with which it enables its callbacks."""
+    import highspy
+
+    class Silent(highspy.Highs):
+        def __init__(self) -> None:
+            super(highspy.Highs, self).__init__()
+            self.setOptionValue("output_flag", False)
+
+    return Silent()
 
 
 class Listener:
     """What HiGHS calls: keeps the best point and lets the engine in. No exception may cross the native code."""
 
     def __init__(self, problem: Problem, x: np.ndarray):
+        import highspy
+
         self.problem, self.best = problem, x
+        self.improving = int(highspy.cb.HighsCallbackType.kCallbackMipImprovingSolution)
         self.error: BaseException | None = None
 
     def __call__(self, kind: Any, message: str, told: Any, answer: Any, data: Any) -> None:
-        if kind == CALLS.kCallbackMipImprovingSolution:
+        if int(kind) == self.improving:
             self.best = np.array(told.mip_solution, np.float64)
             return
         try:
