@@ -22,6 +22,10 @@ def logistic(rate, length, start=0.3):
     return lambda x: jax.lax.scan(lambda n, _: (rate * n * (1 - n), None), start + 0.1 * x, None, length=length)[0]
 
 
+def counted(x):
+    return jax.lax.while_loop(lambda s: s[0] < 60, lambda s: (s[0] + 1, s[1] * 0.5), (0, x))[1]
+
+
 def lorenz(steps, h):
     def slope(s):
         return jnp.stack([10 * (s[1] - s[0]), s[0] * (28 - s[2]) - s[1], s[0] * s[1] - 8 / 3 * s[2]])
@@ -43,7 +47,7 @@ def lorenz(steps, h):
         (lambda x: jax.lax.fori_loop(0, 50, lambda _, y: 0.9 * y + 1, x), np.log(0.9), 1e-12),
         (lambda x: jax.lax.fori_loop(0, 80, lambda _, y: 1.4 * y, x), np.log(1.4), 1e-12),
         (lambda x: jax.lax.scan(lambda c, v: (c + v, c), x, jnp.ones(200))[0], 0.0, 1e-12),
-        (lambda x: jax.lax.while_loop(lambda s: s[0] < 60, lambda s: (s[0] + 1, s[1] * 0.5), (0, x))[1], -np.log(2), 1e-12),
+        (counted, -np.log(2), 1e-12),
         (lorenz(20_000, 0.01), 0.01 * 0.9056, 0.01 * 0.06),
     ],
     ids=["logistic 4", "logistic 3.2", "contraction", "growth", "sum", "while", "lorenz"],

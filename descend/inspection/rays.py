@@ -33,7 +33,7 @@ def falling(subject: Subject) -> Ray | None:
     n = subject.x.size
     rng = np.random.default_rng(0)
     axes = np.eye(min(n, 8), n)
-    directions = [*rng.normal(size=(4, n)), *axes, *-axes]
+    directions = [*rng.normal(size=(8, n)), *axes, *-axes]
     gradient = subject.attempt(lambda: subject.gradients(subject.x[None]))
     if gradient is not None and np.isfinite(gradient[1]).all() and gradient[1].any():
         directions.append(-gradient[1][0])

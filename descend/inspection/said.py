@@ -194,13 +194,14 @@ def on_unread(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
     places = [where(c.place, subject.problem) for c in unknown]
     for candidate, here in zip(unknown, places, strict=True):
         found.append(Finding("unread", here, {"how": "static", "primitive": candidate.primitive}))
-    if unknown or (thorough and not broken):
+    crossing = _with(subject, Role.CROSSES)
+    if unknown or crossing or (thorough and not broken):
         marked = [i for i, c in enumerate(subject.candidates) if c.role is not Role.UNREAD]
         explained = swept.changes(marked) if marked else np.zeros(swept.gaps.shape[:2], bool)
         blind = subject.attempt(lambda: unread.find(subject, swept, explained))
         if blind is not None:
             evidence = {"how": "probed", "gap": blind.gap, "slope gap": blind.slope_gap}
-            meeting = [where(c.place, subject.problem) for c in _with(subject, Role.CROSSES)]
+            meeting = [where(c.place, subject.problem) for c in crossing]
             here = places or meeting or [where(None, subject.problem)]
             found += [Finding(blind.word, place, evidence, _smooth(0.1 * _unit(subject))) for place in here]
     stops = _with(subject, Role.STOPS, 0)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from descend.program import compat, tables
-from descend.program.flow import NOTHING, Flow, Origin, Role, Site, is_float, join, marked, square_of, stopped
+from descend.program.flow import NOTHING, SEVERAL, Flow, Origin, Role, Site, is_float, join, marked, square_of, stopped
 from descend.program.source import Place, place
+from descend.program.walk import walk
 
 
 class Candidate(NamedTuple):
@@ -160,6 +161,8 @@ class _Reader:
             whole = marked(whole, Origin(site, Role(role)))
         elif name not in tables.READ:
             whole = marked(whole, Origin(site, Role.UNREAD))
+        elif name == "sqrt" and ins[0].square is not None and SEVERAL in ins[0].square:
+            whole = marked(whole, Origin(site, Role.CROSSES))  # a length, which has a kink where it is zero
         elif name == "sqrt" and ins[0].square is not None:
             self.known[ins[0].square] = (
                 name,
@@ -248,10 +251,11 @@ class _Reader:
         test, body = (compat.opened(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
         carry = [self.named(f, site, i) for i, f in enumerate(ins[a + b :])]
+        draws = any(e.primitive.name in tables.DRAWS for e, _ in walk(body.jaxpr))
         while True:
             outs = self.read(body, [*ins[a : a + b], *carry], (*site, 1), here)
             stop = self.read(test, [*ins[:a], *carry], (*site, 0), here)[0]
-            if stop.active or stop.sourced():
+            if (stop.active or stop.sourced()) and not draws:  # rejection is no convergence
                 self.ends.add(site)
             joined = [self.choice(stop, [old | new], site) for old, new in zip(carry, outs, strict=True)]
             grown = [self.named(f, site, i) for i, f in enumerate(joined)]

@@ -10,6 +10,10 @@ Site = tuple[int, ...]
 """Where an equation is: its index in the program, then the indices inside each equation that encloses it."""
 
 
+SEVERAL = -1
+"""At the end of the place where a square is taken: several squares have been added up since."""
+
+
 class Role(Enum):
     """What an equation may do to the derivative of the output."""
 
@@ -104,8 +108,10 @@ def square_of(eqn: Any, ins: list[Flow], site: Site) -> Site | None:
         return site
     if name in tables.ARRANGING and name != "neg":
         return ins[0].square
-    single = name == "reduce_sum" and all(eqn.invars[0].aval.shape[axis] == 1 for axis in eqn.params["axes"])
-    return ins[0].square if single else None
+    if name != "reduce_sum" or ins[0].square is None or SEVERAL in ins[0].square:
+        return None
+    single = all(eqn.invars[0].aval.shape[axis] == 1 for axis in eqn.params["axes"])
+    return ins[0].square if single else (*ins[0].square, SEVERAL)
 
 
 def is_float(var: Any) -> bool:

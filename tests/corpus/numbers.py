@@ -20,7 +20,7 @@ def log_barrier(x):
 
 @case(np.zeros(3))
 def norm_at_zero(x):
-    return jnp.linalg.norm(x) + jnp.sum((x - 1) ** 2)  #: non-finite
+    return jnp.linalg.norm(x) + jnp.sum((x - 1) ** 2)  #: non-finite #: kinked
 
 
 @case(P3)

@@ -79,7 +79,7 @@ def arc(x):
     return jnp.sum(jnp.arccos(x)) + jnp.sum(x**2)  #: non-finite
 
 
-@case(K3)
+@case(np.array([0.3, -0.2, 0.1]))
 def overflowing(x):
     return jnp.sum(jnp.exp(1000.0 * x)) + jnp.sum(x**2)  #: non-finite
 
@@ -102,8 +102,8 @@ def walk(p, *, key):
 
 @case(over(descend.Real(2, start=np.array([0.5, 0.2]))))
 def shop(x, *, key):
-    customers = jax.random.poisson(key, jnp.exp(x[0]), (20,))  #: stochastic #: flat
-    return -jnp.mean(customers) * 0.5
+    customers = jax.random.poisson(key, jnp.exp(x[0]))  #: stochastic #: flat
+    return -0.5 * customers
 
 
 @case(over(descend.Real(2, start=np.array([0.5, 0.2]))), "smooth")

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import descend
 from tests.corpus.helpers import rk4, roll_out
-from tests.corpus.label import case
+from tests.corpus.label import case, over
 
 rng = np.random.default_rng(11)
 DEMAND = jnp.asarray(rng.uniform(0.2, 1.0, 30))
@@ -106,7 +107,7 @@ def pendulum_shooting(x):
     return jnp.sum((path - jnp.array([1.0, 0.0])) ** 2)
 
 
-@case(np.array([1.1, 0.4, 0.4, 0.1]), "smooth")
+@case(over(descend.Real(4, start=np.array([1.1, 0.4, 0.4, 0.1]), scale=0.1)), "smooth")
 def predator_prey(p):
     def slope(s):
         return jnp.stack([s[0] * (p[0] - p[1] * s[1]), s[1] * (p[3] * s[0] - p[2])])
