@@ -82,7 +82,8 @@ def branches(x):
 
 def mapped_branches(x):
     side = jax.vmap(lambda v: lax.cond(v > 0, lambda u: u * 2, lambda u: -u, v))
-    return jnp.sum(side(x)) + TABLE[jnp.where(x[0] > 0, 0, 3), 1]
+    sides = jax.vmap(lambda v: lax.switch((4 * v).astype(int), [lambda u: u, lambda u: 3 * u, lambda u: u**2], v))
+    return jnp.sum(side(x)) + jnp.sum(sides(x)) + TABLE[jnp.where(x[0] > 0, 0, 3), 1]
 
 
 def machine(x):

@@ -161,6 +161,18 @@ def test_temperature_by_gap_and_schedule():
             bad()
 
 
+def test_rounds_are_measured_on_the_hard_program():
+    def halvings(x):
+        one = lambda v: lax.while_loop(lambda s: s[0] > 0.1, lambda s: (s[0] / 2, s[1] + 1), (v, 0))[1]  # noqa: E731
+        many = lax.scan(lambda c, v: (c + lax.cond(v > 0, one, lambda _: 0, v), None), 0, x)[0]
+        return many + jnp.sum(jax.vmap(lambda v: one(8 * v))(x))
+
+    x = jnp.array([0.15, 0.3, 0.7])  # 8 x 0.7 = 5.6 takes 6 halvings to 0.0875
+    g = descend.soften(halvings, temperature=1e-5, max_steps=relax.Rounds(at=x, times=1))
+    assert g.max_steps == 6 and g(x) == pytest.approx(float(halvings(x)))
+    assert relax.Rounds(at=x).max_steps(halvings) == 12 and relax.Rounds(at=x).max_steps(jnp.sum) == 1
+
+
 def test_bad_settings():
     for bad in (0.0, -1.0, np.nan, np.inf, np.ones(2)):
         with pytest.raises(ValueError, match="temperature of soften"):

@@ -16,7 +16,7 @@ from descend.relax.operation import check_temperature
 from descend.relax.rewriting.interpreter import run
 from descend.relax.rewriting.rules import Setting
 from descend.relax.rewriting.values import Grain, Soft, number
-from descend.relax.temperature import Gap
+from descend.relax.temperature import Gap, Rounds
 
 
 def soften(
@@ -25,7 +25,7 @@ def soften(
     temperature: Any,
     family: Family | None = None,
     argnums: int | Sequence[int] | None = None,
-    max_steps: int | None = None,
+    max_steps: int | Rounds | None = None,
 ) -> "Softened":
     """f with every step, comparison, branch, lookup, sort and loop that depends on its arguments softened.
 
@@ -45,6 +45,7 @@ def soften(
         family: of the steps; default: that of each operation (`logistic`; `box` for sorting, which then takes n log n).
         argnums: which positional arguments are softened. Default: all. Only their floating leaves are.
         max_steps: the most rounds of a `while_loop` that stops by a softened condition. Each costs this many rounds.
+            `Rounds(at=x)` measures them on the hard program.
 
     Returns:
         g with `g(*args, **kwargs)` the softened value, and `temperature=` as a keyword to override its own.
@@ -63,6 +64,8 @@ def soften(
         raise TypeError(
             f"family must be one of descend.relax.logistic, gaussian, cauchy, polynomial, box, got {family!r}"
         )
+    if isinstance(max_steps, Rounds):
+        max_steps = max_steps.max_steps(f)
     if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0):
         raise ValueError(f"max_steps must be an int, not negative, got {max_steps!r}")
     if "temperature" in _names(f):

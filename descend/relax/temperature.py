@@ -1,5 +1,6 @@
-"""Ways to say how soft: a wanted gap, and schedules."""
+"""Ways to say how soft, and how long: a wanted gap, schedules, and rounds measured on the hard program."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from descend.program import compat
+from descend.relax.rewriting.rounds import most_rounds
 
 GRID = np.geomspace(1e-9, 1e6, 181)  # twelve a decade
 
@@ -49,6 +53,27 @@ class Gap:
                 f"no temperature brings {softened.hard.__name__} within {self.size} of its hard value there"
             )
         return float(GRID[np.flatnonzero(close)[-1]])
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """A bound on loops measured on the hard program: `soften(f, ..., max_steps=Rounds(at=(x,)))`.
+
+    Args:
+        at: the arguments, as a tuple, or one argument that is not a tuple. They must be concrete.
+        times: how many times the most rounds that a loop takes there the soft loops may take; rounded up.
+    """
+
+    at: Any
+    times: float = 2.0
+
+    def max_steps(self, f: Callable[..., Any]) -> int:
+        """The bound for a function: at least 1."""
+        args = self.at if isinstance(self.at, tuple) else (self.at,)
+        leaves, tree = jax.tree.flatten(args)
+        program = compat.trace(lambda *leaves: f(*jax.tree.unflatten(tree, leaves)), *leaves)
+        rounds = jax.jit(lambda *leaves: most_rounds(program, leaves)[1])(*leaves)
+        return max(1, math.ceil(self.times * int(rounds)))
 
 
 def geometric(start: float, stop: float, steps: int) -> Callable[[Any], Any]:

@@ -36,7 +36,8 @@ def chances(setting: Setting, which: Any, n: int) -> Any:
     if which.grain is Grain.BIT:
         rest = [jnp.zeros_like(which.value)] * (n - 2)
         return jnp.stack([1 - which.value, which.value, *rest][:n])
-    cells = selection.cells(which.value.reshape(-1), n, setting.temperature, setting.family or selection.logistic)
+    family = setting.family or selection.logistic
+    cells = jax.vmap(lambda i: selection.cells(i, n, setting.temperature, family), out_axes=1)(which.value.reshape(-1))
     return cells.reshape(n, *which.value.shape)
 
 

@@ -145,7 +145,10 @@ def _while(setting: Setting, eqn: Any, *operands: Any) -> list[Any]:
     if not is_soft(jax.eval_shape(again, carry)):
         return jax.lax.while_loop(again, lambda c: _entered(step(c), kinds), carry)
     if setting.max_steps is None:
-        setting.refuse("needs max_steps= for this loop, which stops by a condition that depends on the input")
+        setting.refuse(
+            "needs max_steps= for this loop, which stops by a condition that depends on the input: a number, or "
+            "descend.relax.Rounds(at=x)"
+        )
     outs = _survived(again, lambda c: _entered(step(c), kinds), carry, setting.max_steps)
     kept = [out is into for out, into in zip(body.jaxpr.outvars, body.jaxpr.invars[b:], strict=True)]
     return [old if same else new for old, new, same in zip(carry, outs, kept, strict=True)]
