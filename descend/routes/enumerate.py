@@ -107,7 +107,7 @@ class Enumerate(Drawn):
             return jnp.where((weight == 0) & ~jnp.isfinite(value), 0, value) * weight
 
         def part(indices: Any) -> Any:
-            return draws.along(lambda primals: jax.vmap(run, (None, 0))(primals, indices).sum(0))[1]
+            return draws.along(run, indices)[1].sum(0)
 
         return summed(point, part, count, self.chunk) / count
 
@@ -145,8 +145,7 @@ class Enumerate(Drawn):
             return run(primals, key, number, digit[jnp.minimum(which, total - 1)])
 
         def part(indices: Any) -> Any:
-            runs = lambda primals: jax.vmap(one, (None, 0))(primals, indices)  # noqa: E731
-            (value, chance, box), (slope, push, _) = draws.along(runs)
+            (value, chance, box), (slope, push, _) = draws.along(one, indices)
             chance, box, push = chance[:, None], box[:, None], push[:, None]
             # The run that forces nothing gives the derivative at fixed draws; those that do give the draws'.
             forced = jnp.where((chance == 0) & ~jnp.isfinite(value), 0, value) * push

@@ -58,7 +58,7 @@ class GumbelSoftmax(Relaxation):
 
             return draws.run(primals, handler, ())[0]
 
-        value, slope = draws.along(lambda primals: jax.vmap(run, (None, 0))(primals, keys))
+        value, slope = draws.along(run, keys)
         good = jnp.isfinite(value)
         return jnp.where(good, slope, 0).sum(0), good.sum(0)
 
@@ -111,8 +111,14 @@ class Rebar(Relaxation):
             value, log = jax.vmap(lane, (0, None, None), axis_name="lanes")(jnp.arange(3), primals, key)
             return value, log[0]
 
-        (value, log), (slope, push) = draws.along(lambda primals: jax.vmap(run, (None, 0))(primals, keys))
+        def both(primals: tuple[Any, ...], key: jax.Array) -> Any:
+            """The values of all lanes as one vector, and the log probability."""
+            value, log = run(primals, key)
+            return value.ravel(), log
+
+        (value, log), (slope, push) = draws.along(both, keys)
         box = jnp.exp(log - jax.lax.stop_gradient(log))[:, None]  # second derivatives: the draws move too
+        value, slope = (each.reshape(len(keys), 3, -1) for each in (value, slope))
         good = jnp.all(jnp.isfinite(value), 1)
         hard, soft, again = (jnp.where(good, value[:, i], 0) for i in range(3))
         del soft  # its derivative is what counts
@@ -187,4 +193,4 @@ class Relaxed(Drawn):
             return self.by.slopes(point, draws, keys)
 
         total, count = summed(point, part, self.samples, self.chunk)
-        return draws.vectors.result(total / jnp.where(count > 0, count, jnp.nan))
+        return draws.vectors.result(draws.mean(total, count))

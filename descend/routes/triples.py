@@ -107,7 +107,7 @@ class Triples(Drawn):
         def part(indices: Any) -> Any:
             both = jax.vmap(lambda index: jax.random.split(jax.random.fold_in(point.key, index)))(indices)
             keys, picks = both[:, 0], both[:, 1]
-            (value, _), (slope, pushes) = draws.along(lambda primals: runs(primals, keys))
+            (value, _), (slope, pushes) = draws.along(lambda primals, key: run(primals, key, -1), keys)
             good = jnp.isfinite(value)
             if not count:
                 return jnp.where(good, slope, 0).sum(0), good.sum(0)
@@ -120,7 +120,7 @@ class Triples(Drawn):
             return jnp.where(good, slope + jumps, 0).sum(0), good.sum(0)
 
         total, finite = summed(point, part, self.samples, self.chunk)
-        return draws.vectors.result(total / jnp.where(finite > 0, finite, jnp.nan))
+        return draws.vectors.result(draws.mean(total, finite))
 
     def _chosen(self, draws: Draws, hooks: Callable[..., Any], keys: Any, count: int) -> tuple[Any, Any]:
         """Which elements are tried in each sample, and the weights that make up for those that are not."""
