@@ -31,13 +31,16 @@ PAPER = ""
 SYSTEM = "S0"
 WHY = "stochastic"
 CLAIM = (
-    "trained on the edit distance itself by score, samples are at least 0.04 of a sequence nearer to the text than after "
+    "trained on the edit distance itself by score, samples are at least 0.05 of a sequence nearer to the text than after "
     "cross-entropy of the same units; by enumerate, smooth and spsa they are not"
 )
 SEEDS = 5
-TEXT = "shall i compare thee to a summers day thou art more lovely and more temperate rough winds do shake the darling "
+TEXT = (
+    "shall i compare thee to a summers day thou art more lovely and more temperate rough winds do shake the darling "
+    "buds of may and summers lease hath all too short a date sometime too hot the eye of heaven shines"
+)
 ALPHABET = sorted(set(TEXT))
-GIVEN, LENGTH, UNITS, RATE = 2, 3, 10_000, 0.05
+GIVEN, LENGTH, UNITS, RATE = 2, 3, 6000, 0.1
 
 
 def problem():
@@ -77,7 +80,7 @@ def run(key):
 
 
 def holds(ours, naive):
-    return bool(naive.mean() - ours.mean() > 0.04)
+    return bool(naive.mean() - ours.mean() > 0.05)
 
 
 def places():
