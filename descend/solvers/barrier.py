@@ -8,6 +8,7 @@ import numpy as np
 
 from descend.problem import Problem
 from descend.solvers.distances import Distances, inside, positive
+from descend.solvers.factorization import factor, solve
 from descend.solvers.flat import Flat
 
 HALVINGS = 30  # of a step
@@ -118,13 +119,8 @@ class Barrier:
         matrix = hessian + jnp.diag(stiff) + signed_rows.T @ (stiff_s[:, None] * signed_rows)
         matrix = jnp.where(kept[:, None] & kept, matrix, 0.0) + jnp.diag(jnp.where(kept, 0.0, 1.0))
         right = jnp.where(kept, -gx - signed_rows.T @ (stiff_s * off_i + gs), 0.0)
-        shift = self._shift(matrix, equal_rows, state.shift)
-        n, k = len(x), len(self.e)
-        system = jnp.block([
-            [matrix + shift * jnp.eye(n, dtype=x.dtype), equal_rows.T],
-            [equal_rows, -1e-10 * jnp.sqrt(mu) * jnp.eye(k, dtype=x.dtype)],
-        ])  # fmt: skip
-        solution = jnp.linalg.solve(system, jnp.concatenate([right, -off_e]))
+        n = len(x)
+        solution, shift = self._newton(matrix, equal_rows, jnp.concatenate([right, -off_e]), state)
         move, move_equal = solution[:n], solution[n:]
         move_s = signed_rows @ move + off_i
         move_signed = stiff_s * move_s + gs
@@ -137,7 +133,7 @@ class Barrier:
         # The merit function and its slope along the step.
         violation = jnp.sum(jnp.abs(off_e)) + jnp.sum(jnp.abs(off_i))
         slope = (gradient - dx.push(mu)) @ move - ds.push(mu) @ move_s
-        curved = jnp.maximum(move @ (matrix @ move) + shift * move @ move, 0.0)
+        curved = jnp.maximum(move @ (matrix @ move) + shift * (move @ move), 0.0)
         need = (slope + curved / 2) / jnp.maximum(0.9 * violation, 1e-300)
         weight = jnp.where(violation > 1e-12, jnp.maximum(state.weight, need), state.weight)
 
@@ -211,20 +207,32 @@ class Barrier:
         ]  # fmt: skip
         return jnp.max(jnp.abs(jnp.concatenate([*parts, jnp.zeros(1, total.dtype)])))
 
-    def _shift(self, matrix: Any, rows: Any, last: Any) -> Any:
-        """What must be added to the diagonal for positive curvature on the null space of the rows."""
+    def _newton(self, matrix: Any, rows: Any, right: Any, state: Iterate) -> tuple[Any, Any]:
+        """The solution of the Newton system, and what was added to the Hessian.
+
+        The shift is right when the system has as many negative eigenvalues as there are equalities: then the curvature
+        is positive where they leave room.
+        """
+        n, k = len(matrix), len(rows)
         size = jnp.maximum(1e-8, jnp.max(jnp.abs(matrix)))
-        bent = 1e4 * size / jnp.maximum(1e-12, jnp.max(jnp.abs(rows), initial=0.0) ** 2) * (rows.T @ rows)
-        eye = jnp.eye(len(matrix), dtype=matrix.dtype)
+        corner = -1e-10 * jnp.sqrt(state.barrier) * jnp.eye(k, dtype=matrix.dtype)
+        whole = jnp.block([[matrix, rows.T], [rows, corner]])
+        leading = jnp.where(jnp.arange(n + k) < n, 1.0, 0.0).astype(matrix.dtype)
+        # The least first shift, times eight as often as needed.
+        first = jnp.maximum(jnp.maximum(state.shift / 3, 1e-8 * size), 1e-10)
+
+        def at(count: Any) -> tuple[Any, Any, Any, Any]:
+            shift = jnp.where(count == 0, 0.0, first * 8.0 ** (count - 1)).astype(matrix.dtype)
+            system = whole + shift * jnp.diag(leading)
+            lower, diagonal = factor(system)
+            good = jnp.all(jnp.isfinite(diagonal)) & (jnp.sum(diagonal < 0) == k) & jnp.all(diagonal != 0)
+            step = solve(lower, diagonal, right)
+            step = step + solve(lower, diagonal, right - system @ step)  # what no pivoting lost
+            return step, shift, good & jnp.all(jnp.isfinite(step)), count
 
         def bad(carry: tuple) -> Any:
-            shift, count = carry
-            factor = jnp.linalg.cholesky(matrix + bent + (shift - 1e-14 * size) * eye)
-            return ~jnp.all(jnp.isfinite(factor)) & (count < SHIFTS)
+            *_, good, count = carry
+            return ~good & (count < SHIFTS)
 
-        def more(carry: tuple) -> Any:
-            shift, count = carry
-            first = jnp.maximum(jnp.maximum(last / 3, 1e-8 * size), 1e-10)
-            return jnp.where(shift == 0, first, 8 * shift), count + 1
-
-        return jax.lax.while_loop(bad, more, (jnp.zeros((), matrix.dtype), 0))[0]
+        step, shift, *_ = jax.lax.while_loop(bad, lambda carry: at(carry[3] + 1), at(jnp.zeros((), jnp.int32)))
+        return step, shift
