@@ -529,7 +529,7 @@ BREAKS = {
         Square,
         {"neighbors": lambda self, x, key, count=8: Square().neighbors(x, jax.random.key(0), count)},
     ),
-    "relax gives a convex domain": (Corners, {"relax": lambda self: self}),
+    "relax gives a continuous domain": (Corners, {"relax": lambda self: self}),
     "that contains the members": (Corners, {"relax": lambda self: Simplex(2)}),
     "members lists the set": (Corners, {"cardinality": 5}),
     "all distinct": (Corners, {"members": lambda self: iter([np.ones(2)] * 4)}),

@@ -9,6 +9,7 @@ from descend.problem import Problem
 from descend.program import squares
 from descend.solvers.algebra import LONG, convex_program
 from descend.solvers.cost import cost
+from descend.solvers.flat import Flat
 
 FAR = 100.0  # scales from x within which a bound holds where the domain has none
 
@@ -29,10 +30,10 @@ def of_squares(problem: Problem) -> Bound | None:
     """The constant part of a loss that is written as a sum of squares plus a constant; None where it is not."""
 
     def build() -> float | None:
-        plain = problem.via(None)
-        loss = lambda v: plain.evaluate(problem.domain.unravel(v)).loss  # noqa: E731
         x = jnp.zeros(problem.domain.size, jnp.result_type(float))
         try:
+            program = Flat(problem).program()
+            loss = lambda v: program(v)[0][0]  # noqa: E731
             found = squares.read(loss, x) if cost(loss, x) <= LONG else None
         except Exception:  # what cannot be read is not known
             return None

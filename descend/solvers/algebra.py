@@ -1,6 +1,6 @@
 """Problems that are linear or quadratic, found by reading the program, and their coefficients."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,15 +52,9 @@ def degrees(problem: Problem) -> Degrees | None:
 
 def _degrees(problem: Problem) -> Degrees | None:
     flat = Flat(problem)
-    inner = flat.problem
-
-    def both(v: Any) -> Any:
-        loss, constraints = inner.evaluate(inner.domain.unravel(v))
-        broad = [jnp.ravel(jnp.broadcast_to(c, s)) for c, s in zip(constraints, flat.shapes, strict=True)]
-        return [jnp.reshape(loss, (1,)), *broad]
-
     x = jnp.zeros(flat.size, jnp.result_type(float))
     try:
+        both = flat.program()
         if not cost(both, x) <= LONG:
             return None
         found = structure.read(both, x)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
 from descend.problem import Problem
 
@@ -45,6 +46,23 @@ class Flat:
         self.lower = _join([np.broadcast_to(c.lower, shape) for c, shape in stated])
         self.upper = _join([np.broadcast_to(c.upper, shape) for c, shape in stated])
         self.unit = _join([np.broadcast_to(c.scale, shape) for c, shape in stated])
+
+    def program(self) -> Callable[[Any], list[Any]]:
+        """From a vector to the loss, shape (1,), and each constraint's numbers, for readers of programs.
+
+        The user's functions are traced once, however often the problem is restated; they may be traced in vain.
+        """
+
+        def both(v: Any, inputs: Any) -> list[Any]:
+            loss, constraints, *_ = self.problem.bind(inputs).evaluate(self.problem.domain.unravel(v))
+            broad = [jnp.ravel(jnp.broadcast_to(c, s)) for c, s in zip(constraints, self.shapes, strict=True)]
+            return [jnp.reshape(loss, (1,)), *broad]
+
+        dtype, inputs = jnp.result_type(float), self.problem.inputs
+        trace = lambda: jax.make_jaxpr(both)(jnp.zeros(self.size, dtype), inputs)  # noqa: E731
+        traced = jaxpr_as_fun(self.problem.compiled(("program", dtype), trace))
+        leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
+        return lambda v: traced(v, *leaves)
 
     def _read(self) -> tuple[np.dtype, list[tuple[int, ...]], list[tuple[int, ...]]]:
         """The least precise dtype, and the shapes of the constraints' values with and without their bounds."""
