@@ -33,7 +33,7 @@ def _smooth(sigma: float) -> str:
 
 
 def _unit(subject: Subject) -> float:
-    return float(np.median(subject.scale))
+    return float(np.median(subject.scale)) if subject.scale.size else 1.0
 
 
 def _with(subject: Subject, role: Role, output: int | None = None) -> list[Candidate]:
