@@ -21,7 +21,9 @@ from descend.routes.point import Point
 from descend.routes.route import Needs, Route
 
 KEY = jax.random.key(0)
-MACHINERY = set("black_box coloring directions drawn guarded point program redraw rewrite route unroll widths".split())
+MACHINERY = set(
+    "black_box coloring directions drawn guarded noise point program redraw rewrite route unroll widths".split()
+)
 CHEAP = ("value", "modes", "closures", "key", "empty", "black_box")
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from descend.routes.directions import Vectors, gaussian, summed
+from descend.routes.directions import Vectors, summed
+from descend.routes.noise import gaussian
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer
