@@ -12,23 +12,14 @@ _NAMES = {
     "Problem": "problem",
     "Finding": "findings", "Findings": "findings", "Trust": "findings",
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
-    "inspect": "inspection", "value_and_trust": "inspection", "report": "report",
+    "inspect": "inspection", "compare_handling": "inspection", "value_and_trust": "inspection", "report": "report",
     "plan": "engine", "solve": "engine", "Plan": "engine", "front": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
 _ROOMS = (
-    "constraints",
-    "datasets",
-    "domains",
-    "findings",
-    "gallery",
-    "laws",
-    "layers",
-    "relax",
-    "routes",
-    "solution",
+    "constraints", "datasets", "domains", "findings", "gallery", "laws", "layers", "relax", "routes", "solution",
     "solvers",
-)
+)  # fmt: skip
 
 __all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (the names come from the tables above)
 

@@ -2,7 +2,8 @@
 
 from descend.inspection.certificate import certify
 from descend.inspection.feasibility import least_violation, ray
+from descend.inspection.handling import compare_handling
 from descend.inspection.inspector import inspect
 from descend.inspection.trust import value_and_trust
 
-__all__ = ["certify", "inspect", "least_violation", "ray", "value_and_trust"]
+__all__ = ["certify", "compare_handling", "inspect", "least_violation", "ray", "value_and_trust"]
