@@ -13,23 +13,15 @@ _NAMES = {
     "Finding": "findings", "Findings": "findings", "Trust": "findings",
     "Budget": "solution", "Solution": "solution", "Status": "solution", "Certificate": "solution",
     "soften": "relax", "straight_through": "routes",
-    "inspect": "inspection", "value_and_trust": "inspection", "compare_routes": "inspection", "report": "reporting",
+    "inspect": "inspection", "value_and_trust": "inspection", "report": "reporting",
+    "compare_routes": "inspection", "compare_handling": "inspection",
     "plan": "engine", "solve": "engine", "Plan": "engine", "front": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
 _ROOMS = (
-    "constraints",
-    "datasets",
-    "domains",
-    "findings",
-    "gallery",
-    "laws",
-    "layers",
-    "relax",
-    "routes",
-    "solution",
+    "constraints", "datasets", "domains", "findings", "gallery", "laws", "layers", "relax", "routes", "solution",
     "solvers",
-)
+)  # fmt: skip
 
 __all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (the names come from the tables above)
 

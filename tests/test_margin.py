@@ -8,8 +8,8 @@ import numpy as np
 import descend
 from descend.engine import account
 from descend.program.source import excerpts
-from descend.report.margin import listings
-from descend.report.terminal import show_findings
+from descend.reporting.margin import listings
+from descend.reporting.terminal import show_findings
 
 
 def outer(x):

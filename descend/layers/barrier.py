@@ -15,7 +15,7 @@ class BarrierFilter(Layer):
     """The nearest control u to the wanted one that keeps barriers from falling too fast, within bounds.
 
     For dx/dt = drift(x) + effect(x) u it holds db/dt >= -rate b(x) for every barrier b: then b stays positive for ever
-    if it starts so. With `sampled` the same is asked of the next state of a sampled system, x' = drift(x) + effect(x) u,
+    if it starts so. With `sampled` the same is asked of the next state x' = drift(x) + effect(x) u of a sampled system:
     b(x') >= (1 - rate) b(x), to first order in u: exactly, if the barriers are affine.
 
     Args:
