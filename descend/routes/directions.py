@@ -109,9 +109,7 @@ def contract(
     return (total @ along if matrix else total) / finite
 
 
-def columns(
-    point: Point, column: Callable[[Any], Any], along: Any, count: int, chunk: int | None = None
-) -> Any:
+def columns(point: Point, column: Callable[[Any], Any], along: Any, count: int, chunk: int | None = None) -> Any:
     """The sum over k < count of along_k column(k): a matrix times a vector, where columns are costly.
 
     For few outputs all columns are kept, and every direction and the transpose read them; for many they are summed for

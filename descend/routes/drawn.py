@@ -69,4 +69,3 @@ class Drawn(Route):
 
     @abc.abstractmethod
     def tangent(self, point: Point) -> tuple[Any, ...]: ...
-

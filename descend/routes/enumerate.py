@@ -64,9 +64,7 @@ class Enumerate(Drawn):
     chunk: int | None = None
 
     GIVES: ClassVar[str] = "unbiased"
-    NEEDS: ClassVar[Needs] = Needs(
-        traceable=True, random=True, units=lambda route, n: 1 + 3 * route.limit, draws=True
-    )
+    NEEDS: ClassVar[Needs] = Needs(traceable=True, random=True, units=lambda route, n: 1 + 3 * route.limit, draws=True)
 
     def __post_init__(self) -> None:
         integer("limit", self.limit)

@@ -93,7 +93,9 @@ class Smooth(Route):
 
     def tangent(self, point: Point) -> tuple[Any, ...]:
         vectors = Vectors.of(point)
-        sigmas = [shaped("sigma", point.settings[i], leaf) for i, leaf in zip(point.moving, vectors.inputs, strict=True)]
+        sigmas = [
+            shaped("sigma", point.settings[i], leaf) for i, leaf in zip(point.moving, vectors.inputs, strict=True)
+        ]
 
         def sample(index: Any) -> tuple[Any, Any]:
             u = gaussian(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)
