@@ -11,8 +11,8 @@ import descend
 
 PACKAGE = pathlib.Path(descend.__file__).parent
 HOUSE = (
-    "numerics domains constraints calls problem findings program relax implicit routes optimizers solution solvers "
-    "inspection report engine layers auto laws datasets gallery loading check worker launch heard running cli"
+    "numerics draws domains constraints calls problem findings program relax implicit routes optimizers solution "
+    "solvers inspection report engine layers auto laws datasets gallery loading check worker launch heard running cli"
 ).split()
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

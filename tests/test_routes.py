@@ -21,7 +21,7 @@ from descend.routes.point import Point
 from descend.routes.route import Needs, Route
 
 KEY = jax.random.key(0)
-MACHINERY = {"black_box", "coloring", "directions", "point", "program", "route", "widths"}
+MACHINERY = set("black_box coloring directions drawn guarded point program redraw rewrite route unroll widths".split())
 CHEAP = ("value", "modes", "closures", "key", "empty", "black_box")
 
 

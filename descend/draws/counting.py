@@ -16,7 +16,8 @@ def inverted(
 
     Args:
         u: uniform numbers.
-        mean, variance: of the counts, arrays like u.
+        mean: of the counts, an array like u.
+        variance: of the counts, an array like u.
         log_prob: of a count.
         ratio: `ratio(k)` is P(k + 1) / P(k).
         most: the largest count.

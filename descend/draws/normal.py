@@ -16,7 +16,8 @@ def normal(key: Any, mean: Any = 0.0, deviation: Any = 1.0, shape: Any = None) -
 
     Args:
         key: an int or a JAX key.
-        mean, deviation: of the numbers.
+        mean: of the numbers.
+        deviation: their standard deviation, positive.
         shape: of the sample, to which both are broadcast. Default: theirs.
     """
     key, parameters = prepared(key, shape, mean, deviation)

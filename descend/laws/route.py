@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend import numerics
+from descend import draws, numerics
 from descend.routes import Route
 
 KEYS = 1000  # draws that an expectation is tested with
@@ -34,6 +34,15 @@ def _probe(x: dict[str, Any], factor: float = 1.0, *, twice: bool = False) -> Re
 def _scalar(x: Any) -> Any:
     """A smooth function of a vector."""
     return jnp.sum(x**3) + jnp.sum(x) ** 2
+
+
+def _drawn(x: Any, key: Any = 0) -> Any:
+    """A function that draws three coins, for the routes that see draws; its mean is `_drawn_mean`."""
+    return _scalar(x) + jnp.sum(draws.bernoulli(key, jax.nn.sigmoid(x)) * x**2)
+
+
+def _drawn_mean(x: Any) -> Any:
+    return _scalar(x) + jnp.sum(jax.nn.sigmoid(x) * x**2)
 
 
 def _step(x: Any) -> Any:
@@ -65,6 +74,16 @@ class Subject:
     def options(self, key: Any = None) -> dict[str, Any]:
         """The key as keyword, where the route draws."""
         return {"key": self.key if key is None else key} if self.route.NEEDS.random else {}
+
+    @property
+    def scalar(self) -> Callable[..., Any]:
+        """The function of a vector that the route is tried on: one that draws, if the route is for such."""
+        return _drawn if self.route.NEEDS.draws else _scalar
+
+    @property
+    def mean(self) -> Callable[..., Any]:
+        """The mean of `scalar` over keys."""
+        return _drawn_mean if self.route.NEEDS.draws else _scalar
 
     @property
     def rtol(self) -> float:
@@ -166,7 +185,7 @@ def _law_modes(s: Subject) -> None:
 
 
 def _law_transforms(s: Subject) -> None:
-    grad = lambda x, key: jax.value_and_grad(s.make(_scalar))(x, **s.options(key))  # noqa: E731
+    grad = lambda x, key: jax.value_and_grad(s.make(s.scalar))(x, **s.options(key))  # noqa: E731
     points = jnp.broadcast_to(s.vector, (4, 2, 3)) * jnp.arange(1.0, 5.0).reshape(4, 1, 1)
     keys = jax.random.split(s.key, (4, 2))
     compiled = jax.jit(jax.checkpoint(grad))
@@ -198,8 +217,8 @@ def _law_closures(s: Subject) -> None:
 
 
 def _law_nested(s: Subject) -> None:
-    twice = s.make(s.make(_scalar))
-    _same(twice(s.vector), _scalar(s.vector), "value of the route of a route")
+    twice = s.make(s.make(s.scalar))
+    _same(twice(s.vector), s.scalar(s.vector), "value of the route of a route")
     _mean(
         s,
         lambda x, key: jax.grad(twice)(x, **s.options(key)),
@@ -210,7 +229,7 @@ def _law_nested(s: Subject) -> None:
 
 
 def _law_key(s: Subject) -> None:
-    grad = lambda *given: jax.value_and_grad(s.make(_scalar))(s.vector, **dict(given))[1]  # noqa: E731
+    grad = lambda *given: jax.value_and_grad(s.make(s.scalar))(s.vector, **dict(given))[1]  # noqa: E731
     try:
         grad()
         if not s.route.NEEDS.random:
@@ -234,7 +253,7 @@ def _law_empty(s: Subject) -> None:
 
 
 def _law_gives(s: Subject) -> None:
-    _mean(s, lambda x, key: jax.grad(s.make(_scalar))(x, **s.options(key)), s.vector, _expected(s), "gradient")
+    _mean(s, lambda x, key: jax.grad(s.make(s.scalar))(x, **s.options(key)), s.vector, _expected(s), "gradient")
     if s.route.GIVES == "unbiased-for-smoothed":
         x = s.vector / 2
         density = jnp.exp(-0.5 * (x / s.scale) ** 2) / (s.scale * np.sqrt(2 * np.pi))
@@ -242,8 +261,8 @@ def _law_gives(s: Subject) -> None:
 
 
 def _law_curvature(s: Subject) -> None:
-    truth = 6 * jnp.diag(s.vector) + 2
-    _mean(s, lambda x, key: jax.hessian(s.make(_scalar))(x, **s.options(key)), s.vector, truth, "Hessian", 0.2)
+    truth = jax.hessian(s.mean)(s.vector)
+    _mean(s, lambda x, key: jax.hessian(s.make(s.scalar))(x, **s.options(key)), s.vector, truth, "Hessian", 0.2)
 
 
 def _law_black_box(s: Subject) -> None:
@@ -262,8 +281,8 @@ def _law_black_box(s: Subject) -> None:
 
 
 def _expected(s: Subject) -> Any:
-    """The mean gradient of `_scalar` that `GIVES` promises: Gaussian noise adds 3 sigma^2 to the cubic's."""
-    exact = jax.grad(_scalar)(s.vector)
+    """The mean gradient of `scalar` that `GIVES` promises: Gaussian noise adds 3 sigma^2 to the cubic's."""
+    exact = jax.grad(s.mean)(s.vector)
     return exact + 3 * s.scale**2 if s.route.GIVES == "unbiased-for-smoothed" else exact
 
 

@@ -27,12 +27,12 @@ def enumerate(
 
     Where all draws together have at most `limit` outcomes, f is run once for each: the gradient is exact, and so are
     second derivatives. Where they have more, each element (one number or label drawn) is summed over by itself in
-    `samples` runs, with the elements before it drawn and those after it drawn anew for each of its outcomes (by the same
-    keys): unbiased, with the variance that the other elements leave. This takes as many runs as the elements have
+    `samples` runs, with the elements before it drawn and those after it drawn anew for each of its outcomes (by the
+    same keys): unbiased, with the variance that the other elements leave. This takes as many runs as the elements have
     outcomes, which must be at most `limit`.
 
-    Outcomes are known for Bernoulli and categorical draws, and for binomial ones with n given as a number. Normal draws,
-    stated or not, keep their pathwise derivative.
+    Outcomes are known for Bernoulli and categorical draws, and for binomial ones with n given as a number. Normal
+    draws, stated or not, keep their pathwise derivative.
 
     Args:
         f: the function (see `Route.__call__`), traceable. Without f, gives the route itself: a decorator.
@@ -44,8 +44,8 @@ def enumerate(
         g with `g(x, key=key) == f(x)` (f's own draws), or the route if f is not given.
 
     Raises:
-        TypeError: from the derivative, if outcomes are not known, a loop draws an unknown number of times, or f cannot be
-            traced.
+        TypeError: from the derivative, if outcomes are not known, a loop draws an unknown number of times, or f cannot
+            be traced.
         ValueError: from the derivative, if there are more outcomes than `limit`.
 
     Source:
@@ -65,6 +65,11 @@ class Enumerate(Drawn):
 
     GIVES: ClassVar[str] = "unbiased"
     NEEDS: ClassVar[Needs] = Needs(traceable=True, random=True, units=lambda route, n: 1 + 3 * route.limit, draws=True)
+
+    @classmethod
+    def example(cls) -> "Enumerate":
+        """So few that the coins of the laws are not summed over together."""
+        return cls(limit=7)
 
     def __post_init__(self) -> None:
         integer("limit", self.limit)
@@ -102,7 +107,7 @@ class Enumerate(Drawn):
             return jnp.where((weight == 0) & ~jnp.isfinite(value), 0, value) * weight
 
         def part(indices: Any) -> Any:
-            return draws.along(lambda primals: jax.vmap(run, (None, 0))(primals, indices).sum(0))[1]
+            return draws.along(run, indices)[1].sum(0)
 
         return summed(point, part, count, self.chunk) / count
 
@@ -140,8 +145,7 @@ class Enumerate(Drawn):
             return run(primals, key, number, digit[jnp.minimum(which, total - 1)])
 
         def part(indices: Any) -> Any:
-            runs = lambda primals: jax.vmap(one, (None, 0))(primals, indices)  # noqa: E731
-            (value, chance, box), (slope, push, _) = draws.along(runs)
+            (value, chance, box), (slope, push, _) = draws.along(one, indices)
             chance, box, push = chance[:, None], box[:, None], push[:, None]
             # The run that forces nothing gives the derivative at fixed draws; those that do give the draws'.
             forced = jnp.where((chance == 0) & ~jnp.isfinite(value), 0, value) * push
@@ -155,8 +159,8 @@ def _sizes(point: Point) -> np.ndarray:
     found = elements(point.programs[0].jaxpr, countable=True)
     if None in found:
         raise TypeError(
-            "a draw has outcomes without a known end (poisson, geometric, or binomial with n not given as a number): use "
-            "routes.score or routes.triples"
+            "a draw has outcomes without a known end (poisson, geometric, or binomial with n not given as a number): "
+            "use routes.score or routes.triples"
         )
     return np.asarray(found, int)
 

@@ -58,7 +58,8 @@ def finite(
     Args:
         f: the function (see `Route.__call__`); it may be a black box. Without f, gives the route itself: a decorator.
         step: h: a positive scalar, or a tree like the argument as for `smooth`. Default: chosen from the noise.
-        stencil: `central` (error h^2), `one_sided` (error h, half the cost) or `five_point` (error h^4, twice the cost).
+        stencil: `central` (error h^2), `one_sided` (error h, half the cost) or `five_point` (error h^4, twice the
+            cost).
         pattern: a boolean matrix, outputs by inputs, dense or of `scipy.sparse`: which entries of the Jacobian may be
             nonzero, all leaves raveled and joined. Columns that share no row are evaluated together. It is believed.
         chunk: columns evaluated at once, by `vmap`. Default: by the sizes involved.
@@ -161,7 +162,8 @@ def chosen(slope: Callable[..., Any], value: Callable[..., Any], here: Any, size
     noise = measured_noise(table)
     steps = 10.0 ** -jnp.arange(1, 1 + _DECADES[bits], dtype=here.dtype)
     slopes = jax.vmap(lambda h: slope(h * direction) / h)(steps)
-    # A derivative seen with ten times the step differs by the error of the larger step; the smaller one's is below that.
+    # A derivative seen with ten times the step differs by the error of the larger step; the smaller one's is below
+    # that.
     change = jnp.abs(jnp.diff(slopes, axis=0, prepend=2 * slopes[:1] - slopes[1:2]))
     error = jnp.sum((noise[None] / steps[:, None] + change) ** 2, axis=1)
     return jax.lax.stop_gradient(steps[jnp.argmin(jnp.where(jnp.isfinite(error), error, jnp.inf))])

@@ -63,7 +63,8 @@ def redraw(
 
     Args:
         jaxpr: the program.
-        consts, leaves: what it closes over, and its arguments.
+        consts: what it closes over.
+        leaves: its arguments.
         handler: called at each site in the order of the program, at those of a scan or a loop once in every turn.
         state: handed from site to site.
         position: the number of the first element.
@@ -169,8 +170,8 @@ def elements(jaxpr: Any, countable: bool = False) -> list[int | None]:
             continue
         if countable and eqn.primitive.name == "while":
             raise TypeError(
-                f"a while loop ({place(eqn) or 'no line known'}) draws an unknown number of times: use routes.score, or a "
-                "loop of fixed length"
+                f"a while loop ({place(eqn) or 'no line known'}) draws an unknown number of times: "
+                "use routes.score, or a loop of fixed length"
             )
         found += _outcomes(eqn, countable)
     return found

@@ -35,8 +35,8 @@ def score(
     draws are treated so too (plain `jax.random` draws are not looked at and keep their pathwise derivative).
 
     The variance is about that of f times the squared norm of the score, over `samples`: it grows with the number of
-    draws. Each run is compared with the mean of the others (`leave_one_out`, which needs two samples and costs nothing),
-    or with a `baseline`. Runs in which an entry of f is not finite are left out for that entry.
+    draws. Each run is compared with the mean of the others (`leave_one_out`, which needs two samples and costs
+    nothing), or with a `baseline`. Runs in which an entry of f is not finite are left out for that entry.
 
     Second derivatives are unbiased as well: the factor exp(log p - constant) is kept inside the estimate.
 
@@ -120,8 +120,7 @@ class Score(Drawn):
         def part(indices: Any) -> Any:
             """Sums over runs: how many are finite, of f, of the derivative, of the score alone and times f."""
             run = lambda primals, index: self._run(point, draws, primals, jax.random.fold_in(point.key, index))  # noqa: E731
-            runs = lambda primals: jax.vmap(run, (None, 0))(primals, indices)  # noqa: E731
-            (value, weight), (slope, push) = draws.along(runs)
+            (value, weight), (slope, push) = draws.along(run, indices)
             weight, push = weight[:, None], push[:, None]
             good = jnp.isfinite(value)
             above = jnp.where(good, value - jax.lax.stop_gradient(critic)[None] - reference[None], 0)
@@ -136,7 +135,7 @@ class Score(Drawn):
             product = product - jnp.where(n > 1, others, 0)
         else:
             product = product + reference * push
-        return draws.vectors.result(jnp.where(n > 0, (slope + product) / n, jnp.nan))
+        return draws.vectors.result(draws.mean(slope + product, n))
 
     def _run(self, point: Point, draws: Draws, primals: tuple[Any, ...], key: jax.Array) -> tuple[Any, Any]:
         """The value and the weight p(y) / q(y) of one run; the weight is 1 in value where nothing else is asked for."""

@@ -23,9 +23,9 @@ def spsa(
 ) -> Callable[..., Any]:
     """f, differentiated by differences over steps that move every number at once, by a random sign each.
 
-    The derivative along t is the mean of (f(x + h s) - f(x - h s)) / 2 * (s . t / h) over sign vectors s. For a smooth f
-    its expectation is the derivative up to O(h^2), and entry i of one pair varies by |grad f|^2 - (grad f)_i^2, so that n
-    numbers cost two values whatever n is, at a cosine of about sqrt(pairs / (n + pairs)). Unlike `smooth`, whose
+    The derivative along t is the mean of (f(x + h s) - f(x - h s)) / 2 * (s . t / h) over sign vectors s. For a smooth
+    f its expectation is the derivative up to O(h^2), and entry i of one pair varies by |grad f|^2 - (grad f)_i^2, so
+    that n numbers cost two values whatever n is, at a cosine of about sqrt(pairs / (n + pairs)). Unlike `smooth`, whose
     Gaussian steps are exact for a blurred f, signs never go far; for steps and plateaus use `smooth`.
 
     Pairs at which an entry of f's value is not finite are left out of its mean.
