@@ -24,7 +24,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import descend
 from descend import routes
 from descend.draws import bernoulli
 from descend.inspection import reference
@@ -330,14 +329,19 @@ def main():
     for kind, problem in PROBLEMS.items():
         for n in (n for n in SIZES if n <= problem.most and not chosen.page):
             for route in candidates(problem.width):
-                if (kind, n, name_of(route)) in rows or (route and route.NEEDS.draws and kind not in ("random", "parity")):
+                if (kind, n, name_of(route)) in rows or (
+                    route and route.NEEDS.draws and kind not in ("random", "parity")
+                ):
                     continue
                 began = time.perf_counter()
                 row = measure(kind, n, route)
                 with ROWS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 rows[kind, n, name_of(route)] = row
-                print(f"{kind:10s} {n:9,d} {name_of(route):14s} {time.perf_counter() - began:5.1f} s  {cell(row)}", flush=True)
+                print(
+                    f"{kind:10s} {n:9,d} {name_of(route):14s} {time.perf_counter() - began:5.1f} s  {cell(row)}",
+                    flush=True,
+                )
     page(rows)
 
 

@@ -11,8 +11,8 @@ E_old of a weight times grad log pi:
 Here the policy has 64 actions, so that every expectation is a sum, and the exact gradient of each objective is known
 by `jax.grad`. Ours is the relative error of the weights above, the worst of the four; naive that of the loss of GRPO,
 whose penalty k3 = 1/w - 1 + log w is averaged over the old policy without the weight w, against the objective that it
-stands for (unnormalized reverse); ablated is the right weight of the reverse divergence with its w left out. All after 4
-and after 16 steps of ascent away from the old policy. The bias of GRPO grows with this staleness. Not repeated: the
+stands for (unnormalized reverse); ablated is the right weight of the reverse divergence with its w left out. All after
+4 and after 16 steps of ascent away from the old policy. The bias of GRPO grows with this staleness. Not repeated: the
 training of language models.
 """
 
@@ -27,8 +27,8 @@ PAPER = "arXiv:2505.17508"
 SYSTEM = 83
 WHY = None  # the regularized objective is smooth: what is at stake is which loss has its gradient
 CLAIM = (
-    "mean gradients of the four weighted losses are those of their objectives within 1e-9; that of GRPO's penalty is off "
-    "by more than 0.03 after 4 steps of staleness, and by more than twice that after 16"
+    "mean gradients of the four weighted losses are those of their objectives within 1e-9; that of GRPO's penalty is "
+    "off by more than 0.03 after 4 steps of staleness, and by more than twice that after 16"
 )
 SEEDS = 10
 ACTIONS, BETA, RATE = 64, 1.0, 1.0

@@ -31,8 +31,8 @@ PAPER = ""
 SYSTEM = "S0"
 WHY = "stochastic"
 CLAIM = (
-    "trained on the edit distance itself by score, samples are at least 0.05 of a sequence nearer to the text than after "
-    "cross-entropy of the same units; by enumerate, smooth and spsa they are not"
+    "trained on the edit distance itself by score, samples are at least 0.05 of a sequence nearer to the text than "
+    "after cross-entropy of the same units; by enumerate, smooth and spsa they are not"
 )
 SEEDS = 5
 TEXT = (

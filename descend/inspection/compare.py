@@ -159,7 +159,9 @@ def _defaults(width: float, draws: bool) -> list[routes.Route]:
     """Every route that needs no setting, as wide as the reference; of those for stated draws, if there are any."""
     found = []
     for kind in routes.every():
-        wide = {name: float(f"{width:.3g}") for name in ("sigma", "step") if width and name in kind.__dataclass_fields__}
+        wide = {
+            name: float(f"{width:.3g}") for name in ("sigma", "step") if width and name in kind.__dataclass_fields__
+        }
         if draws or not kind.NEEDS.draws:
             with contextlib.suppress(TypeError):  # a setting without a default
                 found.append(kind(**wide))
