@@ -2,8 +2,8 @@
 
 The problem of Hock and Schittkowski's number 71 (four bounded variables, an equality, an inequality) with a thousand
 different right-hand sides and objectives. Ours is `jax.vmap` of `InteriorPoint().program(problem)`; beside it a loop
-over native solvers, which get compiled value, gradient, Jacobian and Hessian. Everything is compiled before it is timed;
-what that takes is printed. Answers must agree. The loops solve the first hundred of the problems. Times are of the
+over native solvers, which get compiled value, gradient, Jacobian and Hessian. All is compiled before it is timed; what
+that takes is printed. Answers must agree. The loops solve the first hundred of the problems. Times are of the
 processor and for a problem: the smallest of several repeats, the sides taking turns.
 """
 
@@ -149,7 +149,9 @@ def main():
         values, done = answers[name]
         both = done & reference[1][: len(done)]
         apart = np.max(abs(values - reference[0][: len(values)])[both])
-        print(f"{name}: {1e3 * seconds:.3f} ms a problem, {seconds / ours:.1f} times ours; values differ by {apart:.1e}")
+        print(
+            f"{name}: {1e3 * seconds:.3f} ms a problem, {seconds / ours:.1f} times ours; values differ by {apart:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A random sample of small CUTEst problems (`cutest_sample.py`), stratified by size and kind, each in a process of its own
 (`cutest_child.py`); every solver gets the same start and the same seconds. A point is judged by a check that shares
 nothing with any solver (`cutest_judge.py`): it is solved when it satisfies the KKT conditions and its value is within
-1e-5 of the best feasible value that any of the solvers found. The virtual best of all peers solves what any of them does.
+1e-5 of the best feasible value that any of the solvers found. The virtual best of all peers solves what any of them
+does. Times are seconds of the processor.
 
 A problem on which some solver finds feasible values that fall without end is left out of the counts, and is listed.
 """
@@ -87,57 +88,71 @@ def score(rows: list[dict]) -> tuple[list[dict], list[str]]:
 
 
 def table(rows: list[dict], solvers: list[str]) -> list[str]:
+    """For each kind: a line for each solver, the virtual best of the peers, ratios of times, and what went wrong."""
     lines = []
     for kind in KINDS:
         mine = [row for row in rows if row["kind"] == kind]
-        if not mine:
-            continue
-        lines.append(f"\n{kind}: {len(mine)} problems")
-        lines.append(
-            f"{'solver':18}{'solved':>8}{'KKT':>6}{'claims':>8}{'claims fail':>13}{'solved, claimed':>17}{'median s':>10}"
-        )
-        for name in [*solvers, "virtual best"]:
-            if name == "virtual best":
-                solved = sum(
-                    any(row["solvers"].get(p, {}).get("solved") for p in solvers if p != "descend") for row in mine
-                )
-                lines.append(f"{'virtual best':18}{solved:8}")
-                continue
-            answers = [row["solvers"][name] for row in mine if name in row["solvers"]]
-            if not answers:
-                continue
-            solved = [a for a in answers if a.get("solved")]
-            claimed = [a for a in answers if a.get("claims")]
-            wrong = sum(not a["kkt"] for a in claimed)
-            share = f"{sum(a['claims'] for a in solved)}/{len(solved)}"
-            times = float(np.median([a["seconds"] for a in solved])) if solved else np.nan
-            lines.append(
-                f"{name:18}{len(solved):8}{sum(bool(a.get('kkt')) for a in answers):6}{len(claimed):8}{wrong:13}{share:>17}{times:10.3f}"
-            )
-        ratios, colds = [], []
-        for row in mine:
-            ours = row["solvers"].get("descend", {})
-            peers = [row["solvers"][p]["seconds"] for p in SECOND_ORDER if row["solvers"].get(p, {}).get("solved")]
-            if ours.get("solved") and peers:
-                ratios.append(ours["seconds"] / min(peers))
-                colds.append(ours["cold"])
-        if ratios:
-            lines.append(
-                f"descend, warm, over the fastest second-order peer that solved it: median {np.median(ratios):.2f};"
-                f" its first solve, compilation included: median {np.median(colds):.1f} s"
-            )
-        for row in mine:
-            ours = row["solvers"].get("descend", {})
-            peers = [p for p in solvers if p != "descend" and row["solvers"].get(p, {}).get("solved")]
-            if peers and not ours.get("solved"):
-                lines.append(
-                    f"  not solved: {row['name']} (n={row['n']}, m={row['m']}): {ours}, best {row['best']:.9g} by {peers}"
-                )
-            elif ours.get("claims") and not ours.get("kkt"):
-                lines.append(f"  claimed, fails: {row['name']}: {ours}")
-            elif ours.get("solved") and not ours.get("claims"):
-                lines.append(f"  solved, not claimed: {row['name']}: {ours.get('status')}: {ours.get('note')}")
+        if mine:
+            lines += [
+                f"\n{kind}: {len(mine)} problems",
+                line("solver", "solved", "KKT", "claims", "fail", "of solved", "s"),
+            ]
+            lines += [summary(name, mine) for name in solvers if any(name in row["solvers"] for row in mine)]
+            best = sum(any(solved(row, peer) for peer in solvers if peer != "descend") for row in mine)
+            lines += [
+                line("virtual best", best),
+                *times(mine),
+                *(text for row in mine for text in faults(row, solvers)),
+            ]
     return lines
+
+
+def line(name: str, *cells: object) -> str:
+    return f"{name:18}" + "".join(f"{cell!s:>11}" for cell in cells)
+
+
+def solved(row: dict, name: str) -> bool:
+    return bool(row["solvers"].get(name, {}).get("solved"))
+
+
+def summary(name: str, rows: list[dict]) -> str:
+    answers = [row["solvers"][name] for row in rows if name in row["solvers"]]
+    good = [a for a in answers if a.get("solved")]
+    claimed = [a for a in answers if a.get("claims")]
+    wrong = sum(not a["kkt"] for a in claimed)
+    share = f"{sum(a['claims'] for a in good)}/{len(good)}"
+    median = f"{np.median([a['seconds'] for a in good]):.3f}" if good else "-"
+    return line(name, len(good), sum(bool(a.get("kkt")) for a in answers), len(claimed), wrong, share, median)
+
+
+def times(rows: list[dict]) -> list[str]:
+    """Our times over those of the fastest second-order peer that solved the problem too."""
+    pairs = []
+    for row in rows:
+        peers = [row["solvers"][p]["seconds"] for p in SECOND_ORDER if solved(row, p)]
+        if solved(row, "descend") and peers:
+            ours = row["solvers"]["descend"]
+            pairs.append((ours["seconds"] / min(peers), ours["cold"]))
+    if not pairs:
+        return []
+    warm, cold = np.median(np.array(pairs), axis=0)
+    return [
+        f"warm, over the fastest second-order peer: median {warm:.2f}; cold, compiling included: median {cold:.1f} s"
+    ]
+
+
+def faults(row: dict, solvers: list[str]) -> list[str]:
+    """What a reader should look at."""
+    ours, name = row["solvers"].get("descend", {}), f"{row['name']} (n={row['n']}, m={row['m']})"
+    said = {key: ours.get(key) for key in ("value", "violation", "kkt", "status", "note", "error") if key in ours}
+    peers = [p for p in solvers if p != "descend" and solved(row, p)]
+    if peers and not ours.get("solved"):
+        return [f"  not solved: {name}: {said}; best {row['best']:.9g} by {', '.join(peers)}"]
+    if ours.get("claims") and not ours.get("kkt"):
+        return [f"  claimed, and fails: {name}: {said}"]
+    if ours.get("solved") and not ours.get("claims"):
+        return [f"  solved, not claimed: {name}: {said}"]
+    return []
 
 
 def main() -> None:
@@ -146,9 +161,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=12, help="problems of each kind")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--solvers", nargs="*", default=["descend", *PEERS])
-    parser.add_argument(
-        "--out", type=pathlib.Path, help="results as JSON; problems and solvers in it are not run again"
-    )
+    parser.add_argument("--out", type=pathlib.Path, help="results as JSON; what is in it is not run again")
     parser.add_argument("--again", nargs="*", default=[], help="solvers to run again all the same")
     options = parser.parse_args()
     known = {}
@@ -156,31 +169,15 @@ def main() -> None:
         known = {row["where"]: row for row in json.loads(options.out.read_text())}
     rows = []
     for where in draw(options.seed, options.each):
-        row = known.get(where, {"where": where, "solvers": {}})
-        have = {name for name in row["solvers"] if name not in options.again}
-        need = [
-            s
-            for s in options.solvers
-            if s not in have and not (row["solvers"] and s in row.get("ran", []) and s not in options.again)
-        ]
+        row = known.get(where, {"where": where, "solvers": {}, "ran": []})
+        need = [name for name in options.solvers if name not in row["ran"] or name in options.again]
         if need and "error" not in row:
             new = run(where, need, options.seconds)
-            row = {
-                **row,
-                **new,
-                "solvers": {**row["solvers"], **new["solvers"]},
-                "ran": sorted({*row.get("ran", []), *need}),
-            }
+            answers = {**row["solvers"], **new["solvers"]}
+            row = {**row, **new, "solvers": answers, "ran": sorted({*row["ran"], *need})}
         rows.append(row)
-        said = {s: f"{a.get('error') or a['value']}" for s, a in row["solvers"].items()}
-        print(
-            row.get("name", where),
-            row.get("error", ""),
-            said.get("descend"),
-            said.get("ipopt"),
-            file=sys.stderr,
-            flush=True,
-        )
+        said = {name: answer.get("error") or answer["value"] for name, answer in row["solvers"].items()}
+        print(row.get("name", where), row.get("error", ""), said, file=sys.stderr, flush=True)
         if options.out is not None:
             known[where] = row
             options.out.write_text(json.dumps(list(known.values())))

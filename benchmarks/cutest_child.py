@@ -23,7 +23,7 @@ jax.config.update("jax_enable_x64", True)
 warnings.simplefilter("ignore")
 
 
-class Late(Exception):
+class LateError(Exception):
     """The time is up."""
 
 
@@ -44,7 +44,7 @@ class Functions:
     def _timed(self, function: Any) -> Any:
         def call(*arguments: Any) -> Any:
             if time.monotonic() > self.until:
-                raise Late
+                raise LateError
             return jax.tree.map(np.asarray, function(*arguments))
 
         return call
@@ -216,7 +216,7 @@ def main(where: str, seconds: float, names: list[str]) -> None:
         functions.until = time.monotonic() + seconds
         try:
             found = SOLVERS[name](functions)
-        except Late:
+        except LateError:
             say(solver=name, error="late")
             continue
         except Exception as error:

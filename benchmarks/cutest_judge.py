@@ -15,7 +15,8 @@ def judge(x: np.ndarray, values: Any, lower: np.ndarray, upper: np.ndarray) -> t
     Args:
         x: shape (n,).
         values: x -> (gradient, equalities, their Jacobian, inequalities >= 0, their Jacobian).
-        lower, upper: bounds on x.
+        lower: bounds on x.
+        upper: likewise.
     """
     with np.errstate(all="ignore"):
         gradient, equal, equal_rows, least, least_rows = values(x)

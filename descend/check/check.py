@@ -182,6 +182,8 @@ def _optimality(problem: Problem, values: Values, vector: np.ndarray, solution: 
     if bound is not None and np.shape(bound) != vector.shape:
         return [*lines, Line("multipliers", "one for each bound", f"shape {np.shape(bound)}", False)]
     found = conditions.optimal(values, vector, multipliers, bound, certificate)
+    if solution.status == Status.OPTIMAL:
+        found.append(conditions.bounded(values, vector, certificate))
     return lines + conditions_lines(found)
 
 

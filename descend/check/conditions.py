@@ -1,5 +1,6 @@
 """The conditions behind a status, from finite differences and stored multipliers: (claim, claimed, found, ok)."""
 
+import jax
 import numpy as np
 
 from descend.check.values import Values
@@ -8,6 +9,7 @@ from descend.solution import Certificate
 Found = tuple[str, str, str, bool]
 MANY = 1500  # variables, above which stationarity is checked along random directions
 DIRECTIONS = 100  # so many
+SAMPLES = 40  # members, tried against a bound
 NOISE = 1e-4  # an error of finite differences above which nothing is confirmed
 RAY = 10.0 ** np.arange(13)  # steps along a ray, in scales of x
 
@@ -183,6 +185,34 @@ def _neighbors(
         if worse and count:
             break
     return ("neighbors", "none is better", f"none of {count} feasible samples", True)
+
+
+def bounded(values: Values, x: np.ndarray, certificate: Certificate) -> Found:
+    """That no sampled member, near or far, is better by more than the gap: a proof may be refuted, not repeated.
+
+    Samples are random members of the domain and points up to 1e4 scales from x; feasible are those that satisfy the
+    constraints, and those on the way to x that do.
+    """
+    if certificate.gap is None:
+        return ("bound", "a gap", "no gap is stored", False)
+    domain, generator = values.problem.domain, np.random.default_rng(5)
+    here = values(x)[0]
+    allowed = certificate.gap + 1e-6 * max(1.0, abs(here))
+    members = [np.asarray(domain.ravel(domain.sample(jax.random.key(i))), np.float64) for i in range(SAMPLES)]
+    reaches = 10.0 ** generator.uniform(-3, 4, SAMPLES)
+    members += [x + reach * values.scale * generator.normal(size=x.size) for reach in reaches]
+    count = 0
+    for member in members:
+        for share in (1.0, 0.1, 0.01):
+            y = np.asarray(domain.ravel(domain.project(domain.unravel(x + share * (member - x)))), np.float64)
+            found = values(y)
+            if not (np.isfinite(found[0]) and values.violation(found[1:]) <= certificate.tolerance):
+                continue
+            count += 1
+            # What the tolerance on the constraints may gain is none of the gap's business.
+            if found[0] < here - allowed and values.violation(found[1:]) <= 0:
+                return ("bound", f"gap {certificate.gap:.2g}", f"a member is better by {here - found[0]:.2g}", False)
+    return ("bound", f"gap {certificate.gap:.2g}", f"none of {count} feasible samples is better", True)
 
 
 def infeasible(values: Values, x: np.ndarray, conflicts: list[str]) -> list[Found]:

@@ -58,6 +58,7 @@ def _general(problem: Problem) -> list[Stage]:
             *interior,
             Stage(solvers.SLSQP(), None, again, alternative=True),
             *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
+            Stage(solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True),
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]
     few = problem.domain.size <= SEQUENTIAL

@@ -84,7 +84,8 @@ def _search(flat: Flat, starts: list[np.ndarray], chosen: np.ndarray) -> tuple[n
     descend = _projected_gradient if flat.problem.domain.box is None else _trust_region
     best, least = starts[0], np.inf
     for start in starts:
-        point = flat.round(flat.project(descend(flat, flat.project(start), residual, jacobian)))
+        with np.errstate(all="ignore"):  # residuals of 1e10 stand for what is not finite
+            point = flat.round(flat.project(descend(flat, flat.project(start), residual, jacobian)))
         size = float(np.linalg.norm(residual(point)))
         if size < least:
             best, least = point, size

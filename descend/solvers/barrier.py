@@ -108,7 +108,7 @@ class Barrier:
         hessian = jax.hessian(lambda x: jnp.vdot(jnp.append(1.0, multipliers), everything(x)))(x)
         state = self._lowered(state, gradient, rows, c, tolerance)
         mu, kept = state.barrier, ~self.fixed
-        equal_rows, signed_rows = rows[self.e] * kept, rows[self.i] * kept
+        equal_rows, signed_rows = rows[self.e] * kept[None], rows[self.i] * kept[None]
         # The Newton system, with slacks and the bounds' multipliers eliminated.
         dx = Distances(x, self.lower, self.upper)
         ds = Distances(s, self.floor, self.ceiling)

@@ -25,7 +25,7 @@ def factor(matrix: Any) -> tuple[Any, Any]:
         rest, lower, diagonal = carry
         pivot = rest[j, j]
         entries = jnp.where(index > j, rest[:, j] / pivot, 0.0)
-        rest = rest - pivot * entries[:, None] * entries
+        rest = rest - pivot * entries[:, None] * entries[None]
         return rest, lower.at[:, j].set(jnp.where(index == j, 1.0, entries)), diagonal.at[j].set(pivot)
 
     empty = jnp.zeros_like(matrix)

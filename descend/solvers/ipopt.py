@@ -81,7 +81,8 @@ class Ipopt(Solver):
             options |= {"warm_start_init_point": "yes", "mu_init": 1e-6}
         for name, value in options.items():
             native.add_option(name, value)
-        z, info = native.solve(state.z, lagrange=state.constraints, zl=state.below, zu=state.above)
+        begin = state.z if state.steps else scaled.begin(state.z)
+        z, info = native.solve(begin, lagrange=state.constraints, zl=state.below, zu=state.above)
         if calls.error is not None:
             raise calls.error
         z = np.clip(z, scaled.lower, scaled.upper)

@@ -31,6 +31,17 @@ class Scaled:
         self.best: np.ndarray | None = None
         self._rank = (np.inf, np.inf)
 
+    def begin(self, z: np.ndarray) -> np.ndarray:
+        """z within its bounds, or a point nearby where z has no finite derivatives (a square root at zero)."""
+        generator = np.random.default_rng(0)
+        z = np.clip(z, self.lower, self.upper)
+        for reach in (0.0, 1e-3, 1e-2, 1e-2, 0.1, 0.1, 0.3, 0.3):
+            near = np.clip(z + reach * generator.normal(size=z.size), self.lower, self.upper)
+            found = self.first(near)
+            if all(np.isfinite(part).all() for part in found):
+                return near
+        return z
+
     def tree(self, z: np.ndarray) -> Any:
         """The point, shaped like `over`."""
         return self.flat.tree(np.clip(z, self.lower, self.upper) * self.scale)

@@ -64,7 +64,7 @@ class SLSQP(Solver):
             conditions.append({"type": "ineq", "fun": below, "jac": below_rows})
         found = scipy.optimize.minimize(
             lambda z: (scaled.first(z)[0], scaled.first(z)[2]),
-            np.clip(state.z, scaled.lower, scaled.upper),
+            scaled.begin(state.z),
             jac=True,
             method="SLSQP",
             bounds=scipy.optimize.Bounds(scaled.lower, scaled.upper),  # type: ignore[arg-type]

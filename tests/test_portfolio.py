@@ -1,0 +1,280 @@
+"""Solvers of smooth problems, native and compiled, their order and what they prove; truths from elsewhere."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+
+import descend
+from descend import solvers
+from descend.engine import Plan, Stage, plan
+from descend.findings import Findings
+from descend.solvers import Needs, Progress, Solver, ipopt
+from descend.solvers.factorization import factor, solve
+from descend.solvers.trust_region import exact, truncated
+
+needs_ipopt = pytest.mark.skipif(not ipopt.installed(), reason="needs descend[ipopt]")
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+def hock_schittkowski_71():
+    return descend.Problem(
+        lambda x: x[0] * x[3] * (x[0] + x[1] + x[2]) + x[2],
+        descend.Real(4, 1.0, 5.0, start=np.array([1.0, 5.0, 5.0, 1.0])),
+        subject_to=[descend.at_least(jnp.prod, 25.0), descend.equal(lambda x: jnp.vdot(x, x), 40.0, name="square")],
+    )
+
+
+def run(solver, problem, segments=50):
+    state = solver.init(problem, problem.domain.start(), jax.random.key(0))
+    for _ in range(segments):
+        state, progress = solver.step(problem, state)
+        if progress.done:
+            break
+    return np.asarray(problem.domain.ravel(progress.x), np.float64), progress
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        pytest.param(solvers.Ipopt(), marks=needs_ipopt),
+        solvers.SLSQP(),
+        solvers.InteriorPoint(),
+        solvers.AugmentedLagrangian(solvers.TrustRegion()),
+    ],
+    ids=lambda solver: type(solver).__name__,
+)
+def test_a_constrained_problem_with_a_known_answer(solver):
+    x, progress = run(solver, hock_schittkowski_71())
+    assert np.allclose(x, [1.0, 4.74299963, 3.82114998, 1.37940829], atol=1e-5), progress.reason
+    assert progress.loss == pytest.approx(17.0140173, rel=1e-6)
+
+
+def test_the_step_within_a_ball_is_the_best_one():
+    rng = np.random.default_rng(0)
+    for case in range(100):
+        n = int(rng.integers(1, 6))
+        hessian = rng.normal(size=(n, n))
+        hessian, gradient = hessian + hessian.T, rng.normal(size=n) * (rng.random(n) > 0.3)
+        radius = 10 ** rng.uniform(-2, 1)
+
+        def value(p, gradient=gradient, hessian=hessian):
+            return p @ gradient + np.sum(p * (p @ hessian), axis=-1) / 2
+
+        step = exact(gradient, hessian, radius)
+        sphere = rng.normal(size=(1000, n))
+        sphere *= radius / np.linalg.norm(sphere, axis=1, keepdims=True)
+        others = np.concatenate([sphere, sphere * rng.random((1000, 1)), np.zeros((1, n))])
+        assert np.linalg.norm(step) <= radius * (1 + 1e-5), case
+        assert value(step) <= np.min(value(others)) + 1e-9, case
+        rough = truncated(gradient, lambda v, hessian=hessian: hessian @ v, radius)
+        assert np.linalg.norm(rough) <= radius * (1 + 1e-9) and value(rough) <= 1e-12, case
+
+
+def test_a_trust_region_leaves_a_saddle_and_stops_at_bounds():
+    saddle = descend.Problem(lambda x: x[0] ** 2 - x[1] ** 2 + x[1] ** 4, descend.Real(2, start=np.array([1.0, 0.0])))
+    x, progress = run(solvers.TrustRegion(), saddle)
+    assert np.allclose(abs(x), [0.0, np.sqrt(0.5)], atol=1e-8) and progress.reason == "gradient vanished"
+    rosenbrock = lambda x: jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)  # noqa: E731
+    bounded = descend.Problem(rosenbrock, descend.Real(6, 1.1, 3.0, start=np.full(6, 2.0)))
+    x, _ = run(solvers.TrustRegion(), bounded)
+    peer = scipy.optimize.minimize(
+        lambda v: [np.asarray(a, float) for a in jax.value_and_grad(rosenbrock)(v)],
+        np.full(6, 2.0), jac=True, bounds=[(1.1, 3.0)] * 6, method="L-BFGS-B", options={"ftol": 0, "gtol": 1e-10},
+    )  # fmt: skip
+    assert np.allclose(x, peer.x, atol=1e-6)
+
+
+def test_elimination_solves_and_counts_negative_eigenvalues():
+    rng = np.random.default_rng(1)
+    for n in (1, 4, 9):
+        matrix = rng.normal(size=(n, n))
+        matrix = matrix + matrix.T
+        lower, diagonal = factor(jnp.asarray(matrix))
+        assert np.allclose(lower @ jnp.diag(diagonal) @ lower.T, matrix)
+        assert np.sum(diagonal < 0) == np.sum(np.linalg.eigvalsh(matrix) < 0)
+        right = rng.normal(size=n)
+        assert np.allclose(solve(lower, diagonal, jnp.asarray(right)), np.linalg.solve(matrix, right))
+
+
+def test_a_batch_is_what_its_problems_are_one_by_one():
+    problem = descend.Problem(
+        lambda x, *, given: jnp.sum((x - given) ** 2),
+        descend.Real(3, 0.0, 1.0),
+        subject_to=[descend.equal(jnp.sum, 1.0)],
+        given=np.zeros(3),
+    )
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    reached = jax.jit(jax.vmap(solvers.InteriorPoint().program(problem), in_axes=(None, 0)))(np.full(3, 0.3), points)
+    simplex = descend.Simplex(3)
+    assert reached.converged.all() and np.max(reached.violation) < 1e-8
+    assert np.allclose(reached.x, [simplex.project(p) for p in points], atol=1e-6)
+
+
+def test_linear_programs_agree_with_scipy_and_are_proved():
+    rng = np.random.default_rng(0)
+    rows, cost = rng.normal(size=(5, 8)), rng.normal(size=8)
+    most = rows @ rng.random(8) + 0.1
+    problem = descend.Problem(
+        lambda x: cost @ x, descend.Real(8, 0.0, 2.0), subject_to=[descend.at_most(lambda x: rows @ x, most, name="c")]
+    )
+    assert isinstance(plan(problem).stages[0].solver, solvers.Highs)
+    solution = descend.solve(problem)
+    peer = scipy.optimize.linprog(cost, A_ub=rows, b_ub=most, bounds=(0, 2))
+    assert solution.status == "optimal" and solution.value == pytest.approx(peer.fun, abs=1e-8)
+    assert solution.certificate.gap <= 1e-6
+
+
+def test_whole_numbers_agree_with_dynamic_programming():
+    rng = np.random.default_rng(0)
+    weight, worth = rng.integers(5, 50, 30), rng.integers(5, 50, 30)
+    problem = descend.Problem(
+        lambda x: worth.astype(float) @ x,
+        descend.Binary(30),
+        subject_to=[descend.at_most(lambda x: weight.astype(float) @ x, 300.0, name="weight")],
+        sense="max",
+    )
+    best = np.zeros(301, int)
+    for w, v in zip(weight, worth, strict=True):
+        best[w:] = np.maximum(best[w:], best[:-w] + v)
+    solution = descend.solve(problem)
+    assert solution.status == "optimal" and solution.value == best[300]
+
+
+def test_an_assignment_agrees_with_scipy():
+    cost = np.random.default_rng(0).random((8, 8))
+    problem = descend.Problem(lambda x: jnp.sum(cost * x), descend.Permutation(8))
+    row, column = scipy.optimize.linear_sum_assignment(cost)
+    solution = descend.solve(problem)
+    assert solution.status == "optimal" and solution.value == pytest.approx(cost[row, column].sum(), abs=1e-9)
+
+
+def test_convex_quadratic_problems_are_proved_and_others_are_not():
+    target = np.array([2.0, -1.0, 0.5])
+    ball = descend.Problem(
+        lambda x: jnp.sum((x - target) ** 2),
+        descend.Real(3),
+        subject_to=[descend.at_most(lambda x: jnp.vdot(x, x), 1.0, name="ball")],
+    )
+    solution = descend.solve(ball)
+    assert solution.status == "optimal", solution.certificate.note
+    assert np.allclose(solution.x, target / np.linalg.norm(target), atol=1e-6)
+    shell = descend.Problem(  # the same loss outside of the ball: not convex
+        lambda x: jnp.sum((x - 0.1 * target) ** 2),
+        descend.Real(3, start=np.ones(3)),
+        subject_to=[descend.at_least(lambda x: jnp.vdot(x, x), 1.0, name="ball")],
+    )
+    assert not isinstance(plan(shell).stages[0].solver, solvers.Clarabel)
+
+
+def test_contradictory_and_endless_linear_programs_are_proved():
+    contradictory = descend.Problem(
+        jnp.sum,
+        descend.Real(2, 0.0, 1.0),
+        subject_to=[descend.at_least(jnp.sum, 3.0, name="big"), descend.at_most(lambda x: x[0], 3.0, name="fine")],
+    )
+    solution = descend.solve(contradictory)
+    assert solution.status == "infeasible" and solution.conflicts == ["big"]
+    assert solution.certificate.evidence == "proved" and solution.violation == pytest.approx(1 / 3, abs=1e-6)
+    endless = descend.Problem(
+        lambda x: x[0] - x[1], descend.Real(2), subject_to=[descend.at_most(lambda x: x[0], 3.0, name="cap")]
+    )
+    solution = descend.solve(endless)
+    assert solution.status == "unbounded" and solution.certificate.evidence == "proved"
+
+
+class At(NamedTuple):
+    x: np.ndarray
+
+
+@dataclass(frozen=True, repr=False)
+class Says(Solver):
+    """A solver that always says the same point."""
+
+    point: tuple[float, ...]
+    NEEDS: ClassVar[Needs] = Needs(gradient=True, true_gradient=True)
+
+    def init(self, problem, start, key):
+        return At(np.asarray(self.point))
+
+    def step(self, problem, state):
+        return state, Progress(state.x, 0.0, 1, True, "said")
+
+
+def double_well():
+    return descend.Problem(lambda x: (x[0] ** 2 - 1) ** 2 + 0.3 * x[0] + x[1] ** 2, descend.Real(2))
+
+
+def followed_by(*stages):
+    return Plan(double_well(), [Stage(Says((0.9601, 0.0)), None, "first"), *stages], Findings([], 0))
+
+
+def test_an_alternative_runs_after_a_certified_answer_and_a_better_one_is_kept():
+    newton = Stage(solvers.TrustRegion(), None, "from there")
+    better = Stage(Says((-1.0353, 0.0)), None, "another valley", alternative=True)
+    alone = descend.solve(followed_by(newton))
+    assert alone.status == "local" and alone.x[0] > 0
+    both = descend.solve(followed_by(newton, better, Stage(solvers.TrustRegion(), None, "again", fallback=False)))
+    assert both.status == "local" and both.x[0] < 0 and both.value < alone.value
+    assert any("another valley" in line for _, line in both.trace.log)
+
+
+def test_a_certified_point_keeps_its_place_against_one_that_gains_by_violating():
+    problem = descend.Problem(
+        lambda x: jnp.sum(x),
+        descend.Real(2, start=np.ones(2)),
+        subject_to=[descend.at_least(jnp.sum, 1.0, name="half")],
+    )
+    stages = [
+        Stage(solvers.SLSQP(), None, "first"),
+        Stage(Says((0.5 - 4e-7, 0.5)), None, "a little outside", alternative=True),
+    ]
+    solution = descend.solve(Plan(problem, stages, Findings([], 0)))
+    assert solution.certificate.evidence == "proved" and solution.violation <= 1e-9
+
+
+def test_a_start_without_derivatives_and_constraints_that_end_in_nan():
+    problem = descend.Problem(
+        lambda x: (x[0] - 3) ** 2 + x[1] ** 2,
+        descend.Real(2, start=np.ones(2)),  # where the square root has no derivative
+        subject_to=[
+            descend.at_most(lambda x: x[1] - jnp.log(2 - x[0]), 1.0, name="log"),
+            descend.at_least(lambda x: jnp.sqrt(1 - x[1]), 0.5, name="root"),
+        ],
+    )
+    # Along the active curve x1 = 1 + log(2 - x0) the loss has one variable.
+    curve = scipy.optimize.minimize_scalar(
+        lambda a: (a - 3) ** 2 + (1 + np.log(2 - a)) ** 2,
+        bounds=(0.5, 1.99),
+        method="bounded",
+        options={"xatol": 1e-12},
+    )
+    solution = descend.solve(problem)
+    assert solution.status == "local", solution.certificate.note
+    assert solution.value == pytest.approx(curve.fun, abs=1e-6)
+
+
+def test_dependent_equalities_and_a_budget_of_one():
+    rows = np.random.default_rng(0).normal(size=(3, 5))
+    many = lambda x: jnp.concatenate([rows @ x, rows @ x, 2 * (rows @ x)])  # noqa: E731
+    problem = descend.Problem(
+        lambda x: jnp.sum((x - 1) ** 4) + x[0] * x[1],
+        descend.Real(5),
+        subject_to=[descend.equal(many, np.repeat([1.0, 1.0, 2.0], 3), name="thrice")],
+    )
+    assert descend.solve(problem, budget=descend.Budget(evaluations=1)).status in ("budget", "infeasible")
+    alone = scipy.optimize.minimize(
+        lambda x: np.sum((x - 1) ** 4) + x[0] * x[1], np.zeros(5), method="SLSQP", options={"ftol": 1e-14},
+        constraints={"type": "eq", "fun": lambda x: rows @ x - 1},
+    )  # fmt: skip
+    solution = descend.solve(problem)
+    assert solution.status == "local" and solution.value == pytest.approx(alone.fun, abs=1e-5)
