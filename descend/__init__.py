@@ -19,8 +19,8 @@ _NAMES = {
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
 _ROOMS = (
-    "constraints", "datasets", "domains", "findings", "gallery", "laws", "layers", "relax", "routes", "solution",
-    "solvers",
+    "constraints", "datasets", "domains", "draws", "findings", "gallery", "laws", "layers", "relax", "routes",
+    "solution", "solvers",
 )  # fmt: skip
 
 __all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (the names come from the tables above)

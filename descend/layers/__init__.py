@@ -5,5 +5,6 @@ from descend.layers.equalities import Equalities
 from descend.layers.fields import Dirichlet, DivergenceFree
 from descend.layers.layer import Layer
 from descend.layers.polytope import Box, Polytope, nearest
+from descend.layers.share import Share
 
-__all__ = ["BarrierFilter", "Box", "Dirichlet", "DivergenceFree", "Equalities", "Layer", "Polytope", "nearest"]
+__all__ = ["BarrierFilter", "Box", "Dirichlet", "DivergenceFree", "Equalities", "Layer", "Polytope", "Share", "nearest"]
