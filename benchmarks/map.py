@@ -14,6 +14,7 @@ evaluations for one gradient is left out.
 
 import argparse
 import functools
+import itertools
 import json
 import math
 import pathlib
@@ -91,7 +92,8 @@ PROBLEMS = {
         1.3, 0.0, 0.3,
     ),
     "jumps": Problem(
-        "a parabola under a sawtooth whose slope misleads", lambda x: jnp.mean(sawtooth(x, jnp)), sawtooth, 1.3, -1.7, 0.5
+        "a parabola under a sawtooth whose slope misleads", lambda x: jnp.mean(sawtooth(x, jnp)), sawtooth, 1.3, -1.7,
+        0.5,
     ),
     "random": Problem(
         "Bernoulli draws, stated by `descend.draws`", random, lambda x: 0.01 + 0.8 / (1 + np.exp(-x)), 1.3, 0.01, 0.3
@@ -130,7 +132,7 @@ def truth(name, x):
 
 
 def candidates(width):
-    """Plain differentiation and every route at its default settings, as wide as the problem asks where it has a width."""
+    """Plain differentiation and every route at its defaults, as wide as the problem asks where it has a width."""
     found: list[Any] = [None]
     for kind in routes.every():
         wide = {field: width for field in ("sigma", "step") if field in kind.__dataclass_fields__}
@@ -262,7 +264,7 @@ def page(rows):
 
 HEAD = """# Which route for which problem
 
-Measured: `python benchmarks/map.py` wrote this page (JAX {version}, float64, two shared cores; times are good for ratios
+Measured: `python benchmarks/map.py` wrote this page (JAX {version}, float64, two busy cores: times are good for ratios
 only). For one function of your own, `descend.compare_routes(f, at=x)` measures the same.
 
 A cell says what it costs to have a direction with a cosine of 0.5 with the finite-scale descent direction: evaluations
@@ -326,22 +328,18 @@ def main():
     if chosen.anew:
         ROWS.unlink(missing_ok=True)
     rows = done()
-    for kind, problem in PROBLEMS.items():
-        for n in (n for n in SIZES if n <= problem.most and not chosen.page):
-            for route in candidates(problem.width):
-                if (kind, n, name_of(route)) in rows or (
-                    route and route.NEEDS.draws and kind not in ("random", "parity")
-                ):
-                    continue
-                began = time.perf_counter()
-                row = measure(kind, n, route)
-                with ROWS.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                rows[kind, n, name_of(route)] = row
-                print(
-                    f"{kind:10s} {n:9,d} {name_of(route):14s} {time.perf_counter() - began:5.1f} s  {cell(row)}",
-                    flush=True,
-                )
+    for n, kind in itertools.product(() if chosen.page else SIZES, PROBLEMS):
+        for route in candidates(PROBLEMS[kind].width) if n <= PROBLEMS[kind].most else ():
+            if (kind, n, name_of(route)) in rows or (route and route.NEEDS.draws and kind != "random"):
+                continue
+            began = time.perf_counter()
+            row = measure(kind, n, route)
+            with ROWS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            rows[kind, n, name_of(route)] = row
+            took = time.perf_counter() - began
+            print(f"{kind:10s} {n:9,d} {name_of(route):14s} {took:5.1f} s  {cell(row)}", flush=True)
+            page(rows)
     page(rows)
 
 

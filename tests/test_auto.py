@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 import descend
+from descend.auto.choice import choose
+from descend.draws import bernoulli
+from descend.findings import Finding, Findings
+from descend.inspection.arguments import Start
 from descend.routes import smooth
 
 KEY = jax.random.key(0)
@@ -81,6 +85,29 @@ def test_a_coin():
     assert g.route is not None and "sampling" in g.why
     mean, error = means(g, 0.4)
     assert abs(mean[0] - 1) < 3.5 * error[0] < 0.2
+
+
+def test_stated_draws():
+    """Unbiased, and ten times less noisy than smoothing, for the same coin."""
+
+    def stated(p, *, key):
+        return bernoulli(key, p)
+
+    g = descend.grad(stated, at=0.4)
+    assert isinstance(g.route, descend.routes.Score) and "states its draws" in g.why
+    mean, error = means(g, 0.4)
+    assert abs(mean[0] - 1) < 4 * error[0] < 0.05
+
+
+def test_a_chaotic_finding_is_smoothed():
+    """The choice, given what the reader of programs says of a loop."""
+    said = Finding("chaotic", {"file": "orbit.py", "line": 3}, {}, "descend.routes.smooth(sigma=0.7)")
+    smooth_word = Finding("smooth", {"objective": "orbit"})
+    start = Start("orbit", False, True, True)
+    assert choose(Findings([said, smooth_word]), 0.1, 2, start)[0] == 0.7
+    bare = Finding("chaotic", {"file": "orbit.py", "line": 3})
+    sigma, why = choose(Findings([bare]), 0.1, 2, start)
+    assert sigma == 0.1 and why.startswith("orbit.py:3 is chaotic")
 
 
 def test_a_random_function_that_passes_its_derivative():

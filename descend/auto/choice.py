@@ -37,14 +37,20 @@ def choose(findings: Findings, default: float, size: int, start: Start) -> tuple
     lost = [finding for finding in noise if finding.evidence.get("derivative passes") is False]
     if start.black_box or findings.about("black-box"):
         said = [*findings.about("black-box"), *broken][0]
-        return max(map(_width, broken), default=default), f"{said.place()} is {said.what}: smoothed, by values only"
+        width = max((_width(each, default) for each in broken), default=default)
+        return width, f"{said.place()} is {said.what}: smoothed, by values only"
+    if findings.about("chaotic"):
+        said = findings.about("chaotic")[0]
+        return _width(said, default), f"{said.place()} is chaotic: smoothed, since derivatives grow with the horizon"
     if lost or (noise and broken):
         said = (lost or broken)[0]
         # At one key a random function may look flat much further than its mean is.
         return default, f"{said.place()}: the derivative does not pass the sampling: smoothed"
     if broken:
         unsure = f"; with {size} numbers it was not tested whether that is informative" * (size > TESTABLE)
-        return max(map(_width, broken)), f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
+        return max(
+            _width(each, default) for each in broken
+        ), f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
     if not start.slope_finite:
         raise GradientRefusedError(f"{place}: the derivative is not finite at at=: give another point")
     if findings.about("kinked"):
@@ -55,8 +61,8 @@ def choose(findings: Findings, default: float, size: int, start: Start) -> tuple
     return None, f"jax.grad {agrees} finite differences around at="
 
 
-def _width(finding: Finding) -> float:
-    """The sigma of a finding's cure, which is written as it would be typed."""
-    call = ast.parse(finding.cure, mode="eval").body
-    assert isinstance(call, ast.Call)
-    return float(next(ast.literal_eval(k.value) for k in call.keywords if k.arg == "sigma"))
+def _width(finding: Finding, default: float) -> float:
+    """The sigma of a finding's cure, which is written as it would be typed; the default where it has none."""
+    call = ast.parse(finding.cure, mode="eval").body if finding.cure else None
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    return float(next((ast.literal_eval(k.value) for k in keywords if k.arg == "sigma"), default))

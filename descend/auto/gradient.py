@@ -9,10 +9,12 @@ import numpy as np
 
 from descend import calls, numerics, routes
 from descend.auto.choice import SIGMA, TESTABLE, GradientRefusedError, choose
+from descend.draws import DRAW
 from descend.findings import Findings
 from descend.inspection import inspect
 from descend.inspection.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
 from descend.program.killers import killers
+from descend.program.walk import walk
 from descend.routes.program import signature, takes_key
 
 SAMPLES = 64
@@ -35,7 +37,9 @@ def grad(
     - smooth: it is `jax.grad(f)`, called as it stands, at the same speed.
     - kinked: `jax.grad(f)` too, which at a kink is what JAX's rules give there: for sums and maxima of smooth functions
       an element of Clarke's subdifferential, in general not.
-    - flat, jumps, a random f whose derivative does not pass the sampling, or a black box:
+    - a random f that states its draws (`descend.draws`): `jax.grad(routes.score(f))`, unbiased for the mean over them,
+      with a quarter of `samples` runs, each of which is differentiated.
+    - flat, jumps, chaotic, a random f whose derivative does not pass the sampling, or a black box:
       `jax.grad(routes.smooth(f, sigma, samples))`, unbiased for the smoothed function, with the width that inspection
       suggests (a tenth of max(1, rms of `at`) where it suggests none). It draws: give `key`.
     - uninformative (no smoothing helps: parity, needles, constants), or not finite at `at`: refused.
@@ -146,13 +150,38 @@ def _chosen(
         closer = inspect(restricted, at=moving, key=probing)
         findings = Findings([*findings, *closer.about("uninformative")], findings.evaluations + closer.evaluations)
     findings.evaluations += 1 + 3 * (not start.black_box)
+    if not start.black_box and _states_draws(restricted, moving, probing):
+        route: routes.Route = routes.Score(samples=max(2, samples // 4))
+        why = f"{start.name} states its draws: differentiated as their mean, by the score function"
+        return _routed(transform, route, f, loss, argnums, has_aux, key, findings, why)
     sigma, why = choose(findings, SIGMA * unit(moving), size(moving), start)
     if sigma is None:
         return Gradient(plain, f, key, None, findings, why)
     route = routes.Smooth(sigma=sigma, samples=samples)
+    return _routed(transform, route, f, loss, argnums, has_aux, key, findings, why)
+
+
+def _routed(
+    transform: Callable[..., Any],
+    route: routes.Route,
+    f: Callable[..., Any],
+    loss: Callable[..., Any],
+    argnums: Any,
+    has_aux: bool,
+    key: Any,
+    findings: Findings,
+    why: str,
+) -> Gradient:
     routed = route(loss)
     estimate = transform(routed, argnums)
     return Gradient(_with_aux(estimate, transform, f) if has_aux else estimate, routed, key, route, findings, why)
+
+
+def _states_draws(restricted: Callable[..., Any], moving: Any, key: jax.Array) -> bool:
+    """Whether the function says what it draws, so that its mean over that can be differentiated."""
+    random = {"key": key} if takes_key(restricted) else {}
+    program = jax.make_jaxpr(lambda x: restricted(x, **random))(moving)
+    return any(eqn.primitive is DRAW for eqn, _ in walk(program.jaxpr))
 
 
 def _checked(argnums: Any) -> int | tuple[int, ...]:

@@ -150,9 +150,21 @@ def _named(among: Any) -> list[tuple[str, Any]]:
 
 
 def _name(route: Any) -> str:
-    if route is None:
-        return PLAIN
-    return repr(route) if isinstance(route, routes.Route) else calls.name_of(route)
+    """As it is typed, with the settings that are not the defaults."""
+    if not isinstance(route, routes.Route):
+        return PLAIN if route is None else calls.name_of(route)
+    settings = [(each.name, getattr(route, each.name)) for each in dataclasses.fields(route) if each.repr]
+    own = [f"{name}={_shown(value)}" for name, value in settings if not _is_default(route, name, value)]
+    return f"{route.name()}({', '.join(own)})"
+
+
+def _shown(value: Any) -> str:
+    return getattr(value, "__name__", None) or repr(value)
+
+
+def _is_default(route: routes.Route, name: str, value: Any) -> bool:
+    default = route.__dataclass_fields__[name].default
+    return value is default or (isinstance(value, (int, float, str)) and value == default)
 
 
 def _defaults(width: float, draws: bool) -> list[routes.Route]:

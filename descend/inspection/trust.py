@@ -80,7 +80,7 @@ def value_and_trust(
         raise ValueError(f"scale must be a positive number, got {scale!r}")
     routed = f if via is None else via(f)
     route = getattr(routed, "route", None)
-    if isinstance(route, routes.Smooth) and scale is not None:
+    if _blurs(route) and scale is not None:
         raise ValueError(f"{route} has its own scale, its sigma: leave scale= out")
     probe = _Probe(f, routed, route, (argnums,) if isinstance(argnums, int) else tuple(argnums), estimates, scale)
 
@@ -159,8 +159,8 @@ class _Probe:
 
     def _reference(self, call: Callable[..., Any], x: Any) -> tuple[Callable[[Any], Any], Any, bool]:
         """A draw of the finite-scale gradient, the distance, and whether draws differ."""
-        if isinstance(self.route, routes.Smooth):
-            route = dataclasses.replace(self.route, samples=4 * self.route.samples, chunk=None)
+        if _blurs(self.route):
+            route = routes.Smooth(sigma=self.route.sigma, samples=4 * getattr(self.route, "samples", 64))
             width = min(jnp.min(jnp.asarray(sigma)) for sigma in jax.tree.leaves(route.sigma))
         else:
             rms = jnp.sqrt(jnp.mean(x**2)) if x.size else jnp.zeros(())
@@ -176,3 +176,8 @@ class _Probe:
             route = routes.Smooth(sigma=width, samples=256)
         smoothed = route(self.f)
         return lambda key: jax.grad(lambda x: call(smoothed, x, key))(x), width, True
+
+
+def _blurs(route: Any) -> bool:
+    """Whether a route is unbiased for the function seen through Gaussian noise of a width of its own."""
+    return getattr(route, "GIVES", "") == "unbiased-for-smoothed" and hasattr(route, "sigma")
