@@ -9,6 +9,7 @@ CALLS = frozenset(
     (
         "jit pjit closed_call core_call call eval_jaxpr remat2 checkpoint custom_jvp_call custom_vjp_call"
         " custom_vjp_call_jaxpr custom_lin run_state composite custom_vmap_call"
+        " xla_metadata_call"
     ).split()
 )
 CALLBACKS = frozenset({"pure_callback", "io_callback", "python_callback"})

@@ -53,11 +53,11 @@ SMOOTH = frozenset(
     polynomial population_count pow pvary qr ragged_dot_general random_bits random_clone random_fold_in
     random_gamma random_gamma_grad random_seed random_split random_unwrap random_wrap real reciprocal reduce_and
     reduce_or reduce_precision reduce_prod reduce_sum reduce_window_sum reduce_xor regularized_incomplete_beta
-    reshape reshard rev rng_bit_generator rng_uniform rsqrt scaled_dot schur select_and_scatter_add
+    relayout reshape reshard rev rng_bit_generator rng_uniform rsqrt scaled_dot schur select_and_scatter_add
     sharding_constraint shift_left shift_right_arithmetic shift_right_logical sin sinh slice split sqrt square
     squeeze stack stop_gradient sub svd swap symmetric_product tan tanh threefry2x32 threefry4x32 tie tile
     to_edtype transpose triangular_solve tridiagonal tridiagonal_solve unstack unvmap_all unvmap_any unvmap_max
-    with_memory_space_constraint xor zeros_like zeta""".split()
+    with_memory_space_constraint xla_metadata_value xor zeros_like zeta""".split()
 )
 """Differentiable where finite, or of integers only."""
 
@@ -84,8 +84,9 @@ REFUSED = {
     "code of vendors and other languages": """cudnn_fusion dot_product_attention_bwd dot_product_attention_fp8_bwd
         dot_product_attention_fp8_fwd dot_product_attention_fwd ffi_call scaled_matmul""",
     "several devices": """all_gather all_gather_invariant all_gather_reduced all_to_all pbroadcast ppermute precv
-        preduced psend psum psum_invariant ragged_all_to_all reduce_scatter reduced_vary_cast_p shard_map unreduced_psum
-        unreduced_reduce_scatter vary_unreduced_cast_p""",
+        preduced psend psum psum_invariant ragged_all_to_all reduce_scatter reduced_vary_cast reduced_vary_cast_p
+        shard_map unreduced_pmax unreduced_pmin unreduced_psum unreduced_reduce_scatter vary_unreduced_cast
+        vary_unreduced_cast_p pbroadcast_dynamic""",
     "programs that are closed to reading": """call_exported call_hi_primitive call_hi_primitive_linearized
         custom_jvp_call_jaxpr custom_partitioning linear_call remat_opt""",
     "any function of two numbers": "reduce reduce_window select_and_scatter approx_top_k",
