@@ -23,9 +23,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from programs import PROGRAMS
 
 import descend
+
+jax.config.update("jax_enable_x64", True)
+
+from programs import PROGRAMS  # noqa: E402 (their data are of the type that is set above)
 
 SEEDS = 5
 SOFT_UNITS, OTHER_UNITS = 1600, 8000
@@ -150,7 +153,6 @@ def costs() -> None:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
     if sys.argv[1:] == ["cost"]:
         costs()
     else:

@@ -56,6 +56,13 @@ def lookups(x):
     return TABLE[i, 2] + TABLE[i][1] + jnp.sum(TABLE[rows, 1] ** 2) + jnp.take(x, (x[3] * 3).astype(int), mode="clip")
 
 
+def leaves(x):
+    bits = (jnp.stack([x, x - 0.3], 1) > 0).astype(int)
+    leaf = bits @ jnp.array([2, 1])
+    by_hand = 3 * (x[0] > 0.5).astype(int) + (x[1] > 0).astype(int)
+    return jnp.sum(TABLE[leaf, 0] * jnp.arange(4.0)) + TABLE[by_hand, 2]
+
+
 def windows(x):
     start = (3 * jnp.abs(x[0])).astype(int)
     placed = lax.dynamic_update_slice(jnp.zeros(8), x, (start,))
@@ -91,8 +98,14 @@ def machine(x):
         state = NEXT[(value > 0.1).astype(int), state]
         return state, TABLE[state, 0]
 
+    def heat(carry, value):  # in the types of a careless user
+        level, burns = carry
+        burns = jnp.where(level < value, 1, jnp.where(level > 0.9, 0, burns))
+        level = level + (0.6 * burns).astype(jnp.float32) - 0.3
+        return (level, burns), level
+
     state, seen = lax.scan(step, 0, x)
-    return jnp.sum(seen) + TABLE[state, 1]
+    return jnp.sum(seen) + TABLE[state, 1] + jnp.sum(lax.scan(heat, (jnp.float32(0), 0), x)[1])
 
 
 def elections(x):

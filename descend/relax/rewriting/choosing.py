@@ -187,7 +187,11 @@ def _sort(setting: Setting, eqn: Any, *operands: Any) -> Any:
         return [_like(o, m) for o, m in zip(operands, moved, strict=True)]
     if keys > 1:
         setting.refuse("cannot sort by several keys that depend on the input; sort by one number made of them")
-    if isinstance(key, Spread) and key.order:
+    if isinstance(key, Spread) and key.axis == axis and all(_counts_up(setting, v, axis) for v in eqn.invars[1:]):
+        places = jax.lax.broadcasted_iota(key.dtype, shape(key), axis)
+        ranks = ordering.rank(key.sorts, axis=axis, **setting.how) - 1  # the order of an order
+        return [places, *(Soft(ranks, v.aval.dtype, Grain.WHOLE) for v in eqn.invars[1:])]
+    if isinstance(key, Spread) and key.axis == axis:
         weights = jnp.swapaxes(jnp.moveaxis(key.weights, axis, -2), -1, -2)
         weights = weights / jnp.sum(weights, -1, keepdims=True)
         places = jnp.arange(weights.shape[-1], dtype=key.dtype)
@@ -199,20 +203,28 @@ def _sort(setting: Setting, eqn: Any, *operands: Any) -> Any:
         rising = Soft(-key.value, key.dtype, key.grain)  # behind is below: the first of equal keys stays first
         rows = jnp.moveaxis(-_untied(rising, axis), axis, -1)
         weights = ordering.argsort(rows, **setting.how)
-        result += [_permuted(weights, p, axis) for p in payloads]
+        result += [_permuted(weights, p, axis, -_untied(rising, axis)) for p in payloads]
     return result
+
+
+def _counts_up(setting: Setting, variable: Any, axis: int) -> bool:
+    """Whether it is 0, 1, 2, ... along an axis, as what an argsort sorts along with its keys."""
+    eqn = None if compat.is_literal(variable) else setting.definitions.get(variable)
+    return eqn is not None and eqn.primitive.name == "iota" and eqn.params["dimension"] == axis
 
 
 def _like(value: Any, moved: Any) -> Any:
     return Soft(moved, soft(value).dtype, grain(value)) if is_soft(value) else moved
 
 
-def _permuted(weights: Any, payload: Any, axis: int) -> Any:
+def _permuted(weights: Any, payload: Any, axis: int, sorts: Any = None) -> Any:
     """A payload of a sort along an axis by weights (..., n, n): of integers it stays known which comes with what."""
     if not is_soft(payload) and jnp.issubdtype(jnp.result_type(payload), jnp.integer):
         values = jnp.moveaxis(payload, axis, -1)[..., None, :]
         move = lambda a: jnp.moveaxis(a, -2, axis)  # noqa: E731
-        return Spread(move(jnp.broadcast_to(values, weights.shape)), move(weights), jnp.result_type(payload), True)
+        dtype = jnp.result_type(payload)
+        along = None if sorts is None else axis
+        return Spread(move(jnp.broadcast_to(values, weights.shape)), move(weights), dtype, sorts, along)
     values = jnp.moveaxis(floating(payload, common(payload, Soft(weights, weights.dtype, Grain.REAL))), axis, -1)
     each = jnp.broadcast_to(values[..., None, :], weights.shape)
     mixed = blend(jnp.moveaxis(weights, -1, 0), jnp.moveaxis(each, -1, 0))

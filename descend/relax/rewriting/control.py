@@ -59,6 +59,7 @@ def _joined(values: Sequence[Any]) -> Any:
         return first
     kinds = jnp.result_type(*(_floats(v) for v in values if is_soft(v)))
     dtype = next(v.dtype for v in values if is_soft(v))
+    kinds = dtype if jnp.issubdtype(dtype, jnp.inexact) else kinds
     kind = min(v.grain if isinstance(v, Soft) else least_grain(v.dtype) for v in values)
     return Soft(jax.ShapeDtypeStruct(_shape(first), kinds), dtype, Grain(kind))
 
@@ -81,7 +82,7 @@ def _same(a: Any, b: Any) -> bool:
 def _become(value: Any, like: Any) -> Any:
     """A value as the kind that stands for it."""
     if isinstance(like, Spread):
-        return Spread(value.values, value.weights, like.dtype, like.order)
+        return Spread(value.values, value.weights, like.dtype, value.sorts, like.axis)
     if not isinstance(like, Soft):
         return jnp.asarray(value, like.dtype)
     return Soft(floating(value, like.value.dtype), like.dtype, like.grain)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from descend.program import compat, tables
 from descend.relax.rewriting.rules import Setting
@@ -13,6 +14,7 @@ from descend.relax.rewriting.values import (
     Grain,
     Soft,
     Spread,
+    bits,
     common,
     floating,
     grain,
@@ -64,28 +66,60 @@ def push(eqn: Any, ins: Sequence[Any]) -> Any:
     if name not in ENTRYWISE or any(shape(v) not in ((), shape(spreads[0])) for v in ins):
         return None
     wide = spreads[0].values.shape
-    keep = name in ("convert_element_type",) and spreads[0].order
 
     def widened(value: Any) -> Any:
         if isinstance(value, Spread):
             return value.values
         return jnp.broadcast_to(jnp.asarray(value)[..., None] if shape(value) else value, wide)
 
-    return Spread(compat.bind(eqn, [widened(v) for v in ins])[0], spreads[0].weights, dtype, keep)
+    return Spread(compat.bind(eqn, [widened(v) for v in ins])[0], spreads[0].weights, dtype)
 
 
 def together(eqn: Any, ins: Sequence[Any]) -> Any:
-    """Sums and the like of two spreads that are independent, as long as they have few values; else None."""
-    if eqn.primitive.name not in ("add", "sub", "mul") or not all(isinstance(v, Spread) for v in ins):
+    """Integer arithmetic on independent names, such as a number put together of bits, as long as they have few values.
+
+    None for counts, which are carried as their means.
+    """
+    name = eqn.primitive.name
+    if name == "dot_general":
+        return _from_bits(eqn, *ins)
+    if name not in ("add", "sub", "mul") or not jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.integer):
+        return None
+    if name == "mul" and any(not is_soft(v) and grain(v) is Grain.WHOLE for v in ins):
+        ins = [bits(v) if _is_bit(v) else v for v in ins]
+        return push(eqn, ins)
+    if any(isinstance(v, Spread) for v in ins):
+        ins = [bits(v) if _is_bit(v) else v for v in ins]
+    if not all(isinstance(v, Spread) for v in ins) or shape(ins[0]) != shape(ins[1]):
         return None
     a, b = ins
     n, m = a.weights.shape[-1], b.weights.shape[-1]
-    if n * m > SUPPORT or shape(a) != shape(b) or not jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.integer):
+    if n * m > SUPPORT:
         return None
     values = compat.bind(eqn, list(jnp.broadcast_arrays(a.values[..., :, None], b.values[..., None, :])))[0]
     weights = a.weights[..., :, None] * b.weights[..., None, :]
     flat = (*shape(a), n * m)
     return Spread(values.reshape(flat), weights.reshape(flat), values.dtype)
+
+
+def _is_bit(value: Any) -> bool:
+    return isinstance(value, Soft) and value.grain is Grain.BIT and least_grain(value.dtype) is Grain.WHOLE
+
+
+def _from_bits(eqn: Any, x: Any, y: Any) -> Any:
+    """Bits times the values of their places: a spread over all that they can make."""
+    contracting, batch = eqn.params["dimension_numbers"]
+    if not _is_bit(x) or is_soft(y) or batch != ((), ()) or np.ndim(y) != 1 or contracting[0] != (x.value.ndim - 1,):
+        return None
+    count = y.shape[0]
+    if 2**count > SUPPORT:
+        return None
+    patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1  # all the words of so many bits
+    values = jnp.asarray(patterns, y.dtype) @ y
+    p = x.value[..., None, :]
+    weights = jnp.prod(jnp.where(patterns.reshape((1,) * (p.ndim - 2) + patterns.shape), p, 1 - p), -1)
+    dtype = eqn.outvars[0].aval.dtype
+    return Spread(jnp.broadcast_to(values.astype(dtype), weights.shape), weights, dtype)
 
 
 def passed(setting: Setting, eqn: Any, ins: Sequence[Any]) -> list[Any]:

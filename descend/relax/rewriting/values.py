@@ -42,7 +42,7 @@ class Soft:
     grain: Grain
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("values", "weights"), meta_fields=("dtype", "order"))
+@partial(jax.tree_util.register_dataclass, data_fields=("values", "weights", "sorts"), meta_fields=("dtype", "axis"))
 @dataclass(frozen=True)
 class Spread:
     """One of n values each, with weights.
@@ -51,13 +51,15 @@ class Spread:
         values: shape (*shape, n), of `dtype`, not differentiated.
         weights: floats that add up to 1 over the last axis, same shape.
         dtype: the type of the hard program.
-        order: whether it is the order of a sorted array, a permutation.
+        sorts: the numbers whose order it is, if it is the result of an argsort; else None.
+        axis: along which they are sorted.
     """
 
     values: Any
     weights: Any
     dtype: Any
-    order: bool = False
+    sorts: Any = None
+    axis: int | None = None
 
 
 SUPPORT = 64
@@ -80,6 +82,12 @@ def soft(value: Any) -> Soft:
     if isinstance(value, Soft):
         return value
     return as_typed(Soft(spread_mean(value), value.dtype, least_grain(value.dtype)))
+
+
+def bits(value: Any) -> Spread:
+    """A number that is 0 or 1 as a spread over both."""
+    values = jnp.broadcast_to(jnp.arange(2, dtype=value.dtype), (*value.value.shape, 2))
+    return Spread(values, jnp.stack([1 - value.value, value.value], -1), value.dtype)
 
 
 def as_typed(value: Any) -> Any:
