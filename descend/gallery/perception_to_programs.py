@@ -29,7 +29,7 @@ PAPER = "arXiv:2206.05922"
 SYSTEM = 30
 WHY = "jumps"
 CLAIM = (
-    "programs found through the softened interpreter leave less than 0.4 of the variance unexplained, 0.15 less than "
+    "programs found through the softened interpreter leave less than 0.4 of the variance unexplained, 0.25 less than "
     "those of the hard interpreter's own derivative; a single copy of the 4 does not get there"
 )
 SEEDS = 10
@@ -137,4 +137,4 @@ def run(key):
 
 
 def holds(ours, naive):
-    return bool((naive - ours).mean() > 0.15 and ours.mean() < 0.4)
+    return bool((naive - ours).mean() > 0.25 and ours.mean() < 0.4)

@@ -6,7 +6,7 @@ add up over the layers, so that softness grows with n.
 
 Whether a soft minimum rises with both values depends on the family: cdf(z) + z pdf(z) must stay in [0, 1], for which
 the tails of the step must be as heavy as those of 1/z. `reciprocal`, `cauchy` and `optimal` are monotone. `logistic`
-and `gaussian` are not: their swap derivative leaves the interval by 0.1 and more, and the wrong sign comes with it.
+and `gaussian` are not: their swap derivative leaves the interval by about 0.1, and the wrong sign comes with it.
 All soft values lie within the range of x, and their sum is that of x.
 
 Source: Petersen, Borgelt, Kuehne and Deussen, "Monotonic Differentiable Sorting Networks", ICLR 2022
