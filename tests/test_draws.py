@@ -178,6 +178,7 @@ def z_score(drawn, truth):
 # --- the families -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_samples_have_their_distribution():
     keys, count = jax.random.split(jax.random.key(5), 6), 20_000
     p, rate = 0.3, 3.5
@@ -279,6 +280,7 @@ def test_triples_are_exact_for_one_coin_and_do_not_grow_with_the_size_of_f():
 
 @pytest.mark.slow
 def test_better_estimators_vary_less():
+@pytest.mark.slow
     """Leave-one-out, REBAR, triples and local sums against the plain score function, at equal numbers of samples."""
     _, mean = PROGRAMS["walk"]
     program = lambda x, key: 5 + walk(x, key)  # noqa: E731
@@ -295,6 +297,7 @@ def test_better_estimators_vary_less():
 
 
 def test_relaxations_lean_as_they_say():
+@pytest.mark.slow
     """f is linear in its draw, so that the straight-through estimate of d E f is right up to the relaxation's slope."""
     f = lambda x, key: 3 * draws.bernoulli(key, jax.nn.sigmoid(x))  # noqa: E731
     truth = 3 * sigmoid(X) * (1 - sigmoid(X))

@@ -80,6 +80,7 @@ def test_colorings_are_proper():
 
 
 def test_failed_values_give_nan_and_nothing_else():
+@pytest.mark.slow
     g = finite(lambda x: jnp.sum(jnp.sqrt(x)), step=1e-3)
     slope = jax.grad(g)(jnp.array([0.0, 4.0]))
     assert jnp.isnan(slope[0])
@@ -87,6 +88,7 @@ def test_failed_values_give_nan_and_nothing_else():
 
 
 def test_many_columns_are_streamed():
+@pytest.mark.slow
     """600 outputs of 600 inputs are not kept."""
     f, x = (lambda x: jnp.cumsum(x**2)), jnp.linspace(0, 1, 600)
     value, pull = jax.vjp(finite(f, step=1e-5, chunk=77), x)

@@ -24,7 +24,7 @@ KEY = jax.random.key(0)
 MACHINERY = set(
     "black_box coloring directions drawn guarded noise point program redraw rewrite route unroll widths".split()
 )
-CHEAP = ("value", "modes", "closures", "key", "empty", "black_box")
+CHEAP = ("value", "modes")
 
 
 def means(gradient, keys: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

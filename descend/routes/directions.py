@@ -85,7 +85,8 @@ def contract(
         sample: called under `vmap` with an index. It may give several samples together, with one more axis in front.
         along: the direction, a vector like u_k.
         count: how many calls of `sample`.
-        chunk: how many samples at once. Default: the largest divisor of `count` that keeps about 2^20 numbers in flight.
+        chunk: how many samples at once. Default: the largest divisor of `count` that keeps about 2^20 numbers in
+            flight.
     """
     c, u = jax.eval_shape(sample, jax.ShapeDtypeStruct((), jnp.int32))
     together = c.shape[0] if c.ndim == 2 else 1
