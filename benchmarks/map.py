@@ -219,9 +219,9 @@ def descent(kind, gradient, x, units):
     problem = PROBLEMS[kind]
     curve, low = problem.curve, problem.low
     if low is None:
-        at, slope = table(kind)
-        seen = np.cumsum(slope) * (at[1] - at[0])
-        curve, low = lambda x: np.interp(x, at, seen), seen.min()
+        grid, slopes = table(kind)
+        seen = np.cumsum(slopes) * (grid[1] - grid[0])
+        curve, low = lambda x: np.interp(x, grid, seen), seen.min()
     mean = lambda x: float(np.mean(curve(np.asarray(x))))  # noqa: E731
     begin = mean(x)
     goal = begin - 0.1 * (begin - low)
