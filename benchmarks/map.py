@@ -43,7 +43,8 @@ class Problem(NamedTuple):
         what: in a few words.
         f: x (and key) to the value.
         curve: the mean value of a coordinate, in NumPy, where `f` is the mean of it; None where nothing is to be found.
-        start, low: where each coordinate begins, and the least mean value.
+        start, low: where each coordinate begins, and the least mean value; None for that of the curve seen through noise
+            of the width, by which descent is then judged.
         width: the finite scale.
         most: the most numbers that fit.
     """
@@ -52,7 +53,7 @@ class Problem(NamedTuple):
     f: Any
     curve: Any
     start: float
-    low: float
+    low: float | None
     width: float
     most: int = SIZES[-1]
 
@@ -98,7 +99,7 @@ PROBLEMS = {
     "random": Problem(
         "Bernoulli draws, stated by `descend.draws`", random, lambda x: 0.01 + 0.8 / (1 + np.exp(-x)), 1.3, 0.01, 0.3
     ),
-    "chaotic": Problem("200 steps of a logistic map for each coordinate", chaotic, orbit, 0.3, 0.6, 0.3, 10_000),
+    "chaotic": Problem("200 steps of a logistic map for each coordinate", chaotic, orbit, -0.2, None, 0.3, 1000),
     "black box": Problem("mean of x^2, in NumPy", box, np.square, 1.3, 0.0, 0.1, 10_000),
     "parity": Problem("parity of floor(1000 x)", lambda x: jnp.sum(jnp.floor(1000 * x)) % 2, None, 1.3, 0.0, 0.3, 1000),
     "needle": Problem(
@@ -174,7 +175,7 @@ def measure(kind, n, route):
     else:
         needed = trust.samples_for(0.5)
         row["needed"] = needed if math.isfinite(needed) else None
-    return row | descent(problem, gradient, x, key, units, r)
+    return row | descent(kind, gradient, x, units)
 
 
 def hopeless(problem, n, route):
@@ -213,11 +214,17 @@ def estimate(gradient, x, key, most):
     return float(np.median(times)), np.stack(rows)
 
 
-def descent(problem, gradient, x, key, units, r):
+def descent(kind, gradient, x, units):
     """Evaluations until a tenth of the fall is done, with the best of three lengths of a step."""
-    mean = (lambda x: float(np.mean(problem.curve(np.asarray(x))))) if problem.curve else None
+    problem = PROBLEMS[kind]
+    curve, low = problem.curve, problem.low
+    if low is None:
+        grid, slopes = table(kind)
+        seen = np.cumsum(slopes) * (grid[1] - grid[0])
+        curve, low = lambda x: np.interp(x, grid, seen), seen.min()
+    mean = lambda x: float(np.mean(curve(np.asarray(x))))  # noqa: E731
     begin = mean(x)
-    goal = begin - 0.1 * (begin - problem.low)
+    goal = begin - 0.1 * (begin - low)
     best = None
     for length in (0.5, 0.1, 0.02):
         at, began = x, time.perf_counter()

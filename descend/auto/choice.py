@@ -48,9 +48,8 @@ def choose(findings: Findings, default: float, size: int, start: Start) -> tuple
         return default, f"{said.place()}: the derivative does not pass the sampling: smoothed"
     if broken:
         unsure = f"; with {size} numbers it was not tested whether that is informative" * (size > TESTABLE)
-        return max(
-            _width(each, default) for each in broken
-        ), f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
+        width = max(_width(each, default) for each in broken)
+        return width, f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
     if not start.slope_finite:
         raise GradientRefusedError(f"{place}: the derivative is not finite at at=: give another point")
     if findings.about("kinked"):
