@@ -34,7 +34,7 @@ def hock_schittkowski_71():
     )
 
 
-def run(solver, problem, segments=50):
+def run(solver, problem, segments=300):
     state = solver.init(problem, problem.domain.start(), jax.random.key(0))
     for _ in range(segments):
         state, progress = solver.step(problem, state)

@@ -10,7 +10,7 @@ from descend.program import squares
 from descend.solvers.algebra import LONG, convex_program
 from descend.solvers.cost import cost
 
-FAR = 100.0  # scales from x within which a bound holds where the domain has none
+FAR = 10.0  # scales from x within which a bound holds where the domain has none
 
 
 class Bound(NamedTuple):
