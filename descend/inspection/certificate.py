@@ -77,7 +77,9 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None) -> Cert
         ratio, problems, nature = _second_order(flat, point, loss, near, state, around, limit)
     notes, gap, evidence = problems or [nature], None, "none"
     if not problems:
-        bound = bounds.of_squares(problem) or bounds.of_convexity(problem, point, loss, state.rest, state.lost(near))
+        convex = bounds.of_convexity(problem, point, loss, state.rest, state.lost(near))
+        known = [bound for bound in (bounds.of_squares(problem), convex) if bound is not None]
+        bound = max(known, key=lambda each: each.value, default=None)
         gap = None if bound is None else max(0.0, loss - bound.value)
         proved = gap is not None and gap <= limit * max(state.unit, abs(loss))
         if bound is not None and proved:
