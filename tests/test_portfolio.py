@@ -278,3 +278,11 @@ def test_dependent_equalities_and_a_budget_of_one():
     )  # fmt: skip
     solution = descend.solve(problem)
     assert solution.status == "local" and solution.value == pytest.approx(alone.fun, abs=1e-5)
+
+
+def test_without_ipopt_the_plan_does_without(monkeypatch):
+    monkeypatch.setattr(ipopt, "installed", lambda: False)
+    planned = plan(hock_schittkowski_71())
+    assert not any(isinstance(stage.solver, solvers.Ipopt) for stage in planned.stages)
+    solution = descend.solve(planned)
+    assert solution.status == "local" and solution.value == pytest.approx(17.0140173, rel=1e-6)
