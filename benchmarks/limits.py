@@ -7,7 +7,6 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 import descend
 
@@ -136,27 +135,6 @@ def dimensions():
     return "\n".join(lines)
 
 
-def linear():
-    """## Problems that have a solver of their own
-
-    A dense linear program of 100 variables and 60 constraints. There is no simplex or interior point here: an augmented
-    Lagrangian works its way there.
-    """
-    random = np.random.default_rng(1)
-    matrix, bound, price = random.uniform(size=(60, 100)), np.full(60, 25.0), -random.uniform(0.5, 1.5, 100)
-    began = time.perf_counter()
-    exact = scipy.optimize.linprog(price, matrix, bound)
-    theirs = time.perf_counter() - began
-    problem = descend.Problem(
-        lambda x: price @ x, over=descend.Real(100, lower=0.0), subject_to=descend.at_most(lambda x: matrix @ x, bound)
-    )
-    found = solve(problem, 300_000)
-    return (
-        f"SciPy's HiGHS: {exact.fun:.6g} in {theirs:.2g} s. `descend`: {found.value:.6g} in {found.seconds:.0f} s and "
-        f"{found.evaluations:,} evaluations, violation {found.violation:.1e}, status `{found.status.value}`."
-    )
-
-
 def tour():
     """## Combinatorial problems with their own algorithms
 
@@ -224,16 +202,16 @@ Each of these was run: `python benchmarks/limits.py` wrote this page on {date} (
 LAST = """
 ## Not built yet
 
-Several objectives, adversaries, chance constraints, differentiable inner problems (`argmin`);
-manifolds; native linear, conic and nonlinear solvers; schedulers across machines (an `Executor` of theirs can be passed
-as `workers=`). Sparse problems are treated as dense. `docs/design.md` marks what is planned.
+Differentiable inner problems (`argmin`); schedulers across machines (an `Executor` of theirs can be passed as
+`workers=`). Nonlinear problems are treated as dense, and get second derivatives up to 500 variables only.
+`docs/design.md` marks what is planned.
 """
 
 
 def main():
     jax.config.update("jax_enable_x64", True)
     text = INTRODUCTION.format(date=datetime.date.today().isoformat(), version=jax.__version__)
-    for part in (parity, needle, chaos, noise, hills, dimensions, linear, tour, held_out):
+    for part in (parity, needle, chaos, noise, hills, dimensions, tour, held_out):
         said = "\n".join(line.strip() for line in part.__doc__.strip().splitlines())
         text += f"{said}\n\n{part()}\n\n"
         print(text.rsplit("\n\n", 2)[1], flush=True)

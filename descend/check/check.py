@@ -16,6 +16,7 @@ import numpy as np
 
 from descend import loading
 from descend.check import conditions
+from descend.check.branching import unbeaten
 from descend.check.values import Values
 from descend.inspection import equilibrium, objectives
 from descend.inspection.charts import charted
@@ -201,6 +202,10 @@ def _enumerated(problem: Problem, values: Values, solution: Solution) -> Line:
     """Every member of a small finite domain, since nothing else proves such an optimum."""
     count = problem.domain.cardinality
     claim = "no member is better"
+    if not problem.random and not problem.black_box and (count is None or count > MEMBERS):
+        x = np.asarray(problem.domain.ravel(_point(problem, solution.x)), np.float64)
+        gap = solution.certificate.gap
+        return Line("optimality", claim, *unbeaten(values, x, 0.0 if gap is None else gap))
     if problem.random or count is None or count > MEMBERS:
         return Line("optimality", claim, "not rechecked: too many members" if count else "not rechecked", False)
     best = np.inf

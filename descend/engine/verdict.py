@@ -151,7 +151,8 @@ class Verdict:
         """Whether the objective falls without end along a ray, to infinity or towards a point; the ray is recorded."""
         run, solution = self.run, self.solution
         suspicious = distance(self.problem, solution.x, run.finds.best.loss) >= 1 or run.evaluator.fallen is not None
-        if self.traceable and suspicious:
+        known = degrees(self.problem) if solution.certificate.evidence == "none" else None
+        if self.traceable and (suspicious or (known is not None and known.quadratic)):
             solution.ray = to_infinity(self.problem, solution.x)
         if solution.ray is not None:
             solution.message = "the objective improves without end along the ray"

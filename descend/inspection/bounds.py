@@ -11,7 +11,7 @@ from descend.solvers.algebra import LONG, convex_program
 from descend.solvers.cost import cost
 from descend.solvers.flat import Flat
 
-FAR = 100.0  # scales from x within which a bound holds where the domain has none
+FAR = 10.0  # scales from x within which a bound holds where the domain has none
 
 
 class Bound(NamedTuple):

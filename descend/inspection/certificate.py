@@ -100,8 +100,9 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
     if not problems:
         bound = None
         if whole:
-            rest, lost = state.rest, state.lost(near)
-            bound = bounds.of_squares(problem) or bounds.of_convexity(problem, point, loss, rest, lost)
+            convex = bounds.of_convexity(problem, point, loss, state.rest, state.lost(near))
+            known = [each for each in (bounds.of_squares(problem), convex) if each is not None]
+            bound = max(known, key=lambda each: each.value, default=None)
         gap = None if bound is None else max(0.0, loss - bound.value)
         proved = gap is not None and gap <= limit * max(state.unit, abs(loss))
         if bound is not None and proved:

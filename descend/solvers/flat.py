@@ -39,6 +39,8 @@ class Flat:
         self.evaluations = 0
         self._last: tuple[np.ndarray, tuple[float, np.ndarray, np.ndarray, np.ndarray]] | None = None
         self.size = problem.domain.size
+        # Whole numbers are no box to be clipped to, though they lie in one.
+        self._box = None if problem.domain.discrete else problem.domain.box
         self.scale = np.broadcast_to(problem.domain.scale, (self.size,)).astype(np.float64)
         self.stated = problem.subject_to if problem.merit is None else ()
         self.dtype, self.shapes, self.value_shapes = problem.compiled("flat", self._read)
@@ -101,6 +103,8 @@ class Flat:
 
     def project(self, vector: np.ndarray) -> np.ndarray:
         """The nearest point of the domain."""
+        if self._box is not None:
+            return np.clip(vector, *self._box)
         return np.asarray(self.problem.domain.ravel(self.problem.domain.project(self.tree(vector))), np.float64)
 
     def residual(self, values: np.ndarray) -> np.ndarray:

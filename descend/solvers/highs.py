@@ -13,7 +13,12 @@ from descend.solvers.flat import Flat
 from descend.solvers.segments import pause
 from descend.solvers.solver import Needs, Progress, Solver
 
-SETTLED = ("optimal", "infeasible", "unbounded")  # after which another solver finds nothing else
+SETTLED = (
+    "optimal",
+    "infeasible",
+    "unbounded",
+    "primal infeasible or unbounded",
+)  # after which another solver finds nothing else
 LISTENED = ("MipInterrupt", "SimplexInterrupt", "IpmInterrupt", "MipImprovingSolution")
 
 

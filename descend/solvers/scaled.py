@@ -30,6 +30,7 @@ class Scaled:
         self.floor, self.ceiling = self.flat.lower / self.flat.unit, self.flat.upper / self.flat.unit
         self.best: np.ndarray | None = None
         self._rank = (np.inf, np.inf)
+        self._last: tuple[np.ndarray, tuple[float, np.ndarray, np.ndarray, np.ndarray]] | None = None
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """z within its bounds, or a point nearby where z has no finite derivatives (a square root at zero)."""
@@ -47,7 +48,9 @@ class Scaled:
         return self.flat.tree(np.clip(z, self.lower, self.upper) * self.scale)
 
     def first(self, z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        """Loss, constraint values, gradient and Jacobian. Lets the engine in."""
+        """Loss, constraint values, gradient and Jacobian; the last point is remembered. Lets the engine in."""
+        if self._last is not None and np.array_equal(z, self._last[0]):
+            return self._last[1]
         pause(lambda: self.tree(z if self.best is None else self.best))
         loss, values, gradient, rows = self.flat.first(z * self.scale)
         violation = float(self.flat.violation(values))
@@ -55,7 +58,9 @@ class Scaled:
         if np.isfinite(loss) and rank < self._rank:
             self._rank, self.best = rank, np.array(z)
         unit = self.flat.unit
-        return loss, values / unit, gradient * self.scale, rows * self.scale / unit[:, None]
+        scaled = loss, values / unit, gradient * self.scale, rows * self.scale / unit[:, None]
+        self._last = np.array(z), scaled
+        return scaled
 
     def hessian(self, z: np.ndarray, multipliers: np.ndarray, factor: float = 1.0) -> np.ndarray:
         """Hessian of factor * loss + multipliers . values."""

@@ -26,12 +26,14 @@ class SLSQP(Solver):
     One segment. An iteration costs a value, a gradient, the whole Jacobian and O((n + m)^3) operations.
 
     Args:
-        iterations: at most.
+        iterations: at most; 0 chooses 100 + 2 n.
+        tolerance: a change of the loss below which it ends.
 
     Source: Kraft (1988).
     """
 
-    iterations: int = 500
+    iterations: int = 0
+    tolerance: float = 1e-13
     NEEDS: ClassVar[Needs] = Needs(gradient=True, true_gradient=True, continuous=True, deterministic=True, box=True)
 
     def init(self, problem: Problem, start: Any, key: jax.Array) -> SLSQPState:
@@ -69,7 +71,7 @@ class SLSQP(Solver):
             method="SLSQP",
             bounds=scipy.optimize.Bounds(scaled.lower, scaled.upper),  # type: ignore[arg-type]
             constraints=conditions,
-            options={"maxiter": self.iterations, "ftol": 1e-15},
+            options={"maxiter": self.iterations or 100 + 2 * len(state.z), "ftol": self.tolerance},
         )
         z = np.clip(found.x, scaled.lower, scaled.upper)
         loss = scaled.first(z)[0] if np.isfinite(z).all() else np.nan
