@@ -8,6 +8,7 @@ from descend.solvers.enumeration import Enumeration
 from descend.solvers.extragradient import Extragradient
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
+from descend.solvers.primal_dual import PrimalDual
 from descend.solvers.proximal_point import ProximalPoint
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
@@ -25,6 +26,7 @@ __all__ = [
     "JacobianDescent",
     "Needs",
     "Population",
+    "PrimalDual",
     "Progress",
     "ProximalPoint",
     "QuasiNewton",
