@@ -28,7 +28,7 @@ SETS = {  # file, label, group
     "adult": ("adult.csv.zip", "salary_>50K", "sex_Male"),
     "compas": ("compas-recidivism.csv", "two-year-recid", "sex"),
 }
-GAP, RECALL, BATCH = 0.02, 0.8, 512
+GAP, RECALL, BATCH = 0.02, 0.8, 128
 
 
 def table(folder, name):
