@@ -175,6 +175,12 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
         reason = "the derivative is zero or misses jumps" if derivative else "the derivative does not pass the sampling"
         stages = [_smoothed(problem, reason), *([evolution] if domain.size <= MANY else [])]
         return stages[::-1] if domain.size <= FEW else stages
+    if problem.batch_size is not None and problem.subject_to:
+        descent = Stage(constrained(problem, solvers.Descent()), None, "longer, if that stalls", fallback=True)
+        return [
+            Stage(solvers.PrimalDual(), None, "minibatches under constraints: learns the multipliers too"),
+            descent,
+        ]
     if noisy:
         return [Stage(constrained(problem, solvers.Descent()), None, "noisy gradients")]
     if "kinked" in words:

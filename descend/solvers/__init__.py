@@ -12,6 +12,7 @@ from descend.solvers.interior_point import InteriorPoint
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
+from descend.solvers.primal_dual import PrimalDual
 from descend.solvers.proximal_point import ProximalPoint
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
@@ -36,6 +37,7 @@ __all__ = [
     "JacobianDescent",
     "Needs",
     "Population",
+    "PrimalDual",
     "Progress",
     "ProximalPoint",
     "QuasiNewton",
