@@ -7,7 +7,7 @@ kept, may be differentiated as often as one likes. Here that is what `routes.sco
 inside, so that `jax.hessian` of the routed function is unbiased (the step-wise estimate of the paper, with the mean of
 the other runs taken off).
 
-Random decision processes with 4 states, 3 actions and 5 steps, whose exact value is a recursion, and whose exact Hessian
+Random decision processes with 4 states, 3 actions and 5 steps; their exact value is a recursion, and its exact Hessian
 by the 12 logits is `jax.hessian` of it. Measured is the relative error of the mean Hessian of 20 estimates of 500
 trajectories each: of the route (ours) and of the surrogate, differentiated twice (naive). The error of the first is
 noise; that of the second does not fall with more trajectories. Not repeated: doubly robust and truncated estimates,
