@@ -18,6 +18,7 @@ import itertools
 import json
 import math
 import pathlib
+import re
 import time
 from typing import Any, NamedTuple
 
@@ -42,9 +43,9 @@ class Problem(NamedTuple):
     Attributes:
         what: in a few words.
         f: x (and key) to the value.
-        curve: the mean value of a coordinate, in NumPy, where `f` is the mean of it; None where nothing is to be found.
-        start, low: where each coordinate begins, and the least mean value; None for that of the curve seen through noise
-            of the width, by which descent is then judged.
+        curve: the mean value of a coordinate, in NumPy, where `f` is the mean of it; None where nothing is there.
+        start, low: where each coordinate begins, and the least mean value; None for that of the curve seen through
+            noise of the width, by which descent is then judged.
         width: the finite scale.
         most: the most numbers that fit.
     """
@@ -277,12 +278,20 @@ only). For one function of your own, `descend.compare_routes(f, at=x)` measures 
 A cell says what it costs to have a direction with a cosine of 0.5 with the finite-scale descent direction: evaluations
 (a gradient by differentiation counts 3) and time; and after the arrow the evaluations until a tenth of the way down is
 done by steps along single estimates. "refused" gives the reason below the table; "never" means that bias forbids it;
-"→ no" that {steps} steps of any of three lengths, or {seconds:g} seconds of them, did not get there.
+"→ no" that {steps} steps of any of three lengths, or {seconds:g} seconds of them, did not get there. An empty cell was
+not measured. In short: the route with the fewest evaluations to that cosine among those that get down; routes that can
+make their evaluations side by side (`smooth`, `evolve`) may still be done sooner than one that makes few.
 """.replace("{steps}", str(STEPS)).replace("{seconds:g}", f"{SECONDS / 3:g}")
 
 
 def without_numbers(why):
-    return why.split(": more dimensions")[0].split(" of ")[0] if why.startswith("noise of") else why
+    if why.startswith("noise of"):
+        return "noise many times the gradient, more dimensions than directions were paid for"
+    if why.endswith("evaluations for one gradient"):
+        return f"more than {short(UNITS)} evaluations, or {short(NUMBERS)} numbers, for one gradient"
+    if "times as steep" in why:
+        return "many times as steep" + why.split("as steep")[1]
+    return re.sub(r"\[[\d, ]+\]|\b\d{4,}\b", "N", why)
 
 
 def cost(row):
@@ -304,12 +313,12 @@ def cell(row):
 
 
 def shortest(rows, kind, n):
-    """The route with the least time to a cosine of 0.5 among those that descend."""
-    if n > PROBLEMS[kind].most:
-        return ""
-    found = [(cost(row)[1], name) for (k, size, name), row in rows.items()
-             if k == kind and size == n and cost(row) and row.get("descends")]  # fmt: skip
-    return f"`{min(found)[1]}`" if found else "refused"
+    """The route with the fewest evaluations to a cosine of 0.5 among those that descend."""
+    found = {name: row for (k, size, name), row in rows.items() if k == kind and size == n}
+    able = [(cost(row)[0], name) for name, row in found.items() if cost(row) and row.get("descends")]
+    if able:
+        return f"`{min(able)[1]}`"
+    return "" if not found else "none in time" if any(map(cost, found.values())) else "refused"
 
 
 def short(value):
@@ -322,7 +331,7 @@ def short(value):
 def clock(seconds):
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if seconds >= size:
-            return f"{seconds / size:.2g} {unit}"
+            return f"{short(seconds / size)} {unit}"
     return f"{1e6 * seconds:.0f} µs"
 
 

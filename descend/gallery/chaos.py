@@ -27,7 +27,7 @@ CLAIM = (
     "by the finite-scale gradient the time average ends within 2.0 of its goal; by jax.grad, for the same units, it is "
     "more than 2.0 further away"
 )
-SEEDS = 6
+SEEDS = 12
 USUAL, GOAL, STEP, HORIZON = (10.0, 28.0, 8 / 3), 15.0, 0.02, 500
 UNITS, RATES = 2000, (0.1, 0.5)
 

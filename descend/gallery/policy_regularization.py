@@ -8,9 +8,9 @@ E_old of a weight times grad log pi:
     reverse              w (R - beta (log w + 1))        unnormalized reverse    w (R - beta log w)
     forward              w R + beta                      unnormalized forward    w R - beta (w - 1)
 
-Here the policy has 64 actions, so that every expectation is a sum, and the exact gradient of each objective is known
-by `jax.grad`. Ours is the error (over the sum of both lengths) of the weights above, the worst of the four; naive that
-of the loss of GRPO, whose penalty k3 = 1/w - 1 + log w is averaged over the old policy without the weight w, against the
+Here the policy has 64 actions, so that every expectation is a sum, and the exact gradient of each objective is known by
+`jax.grad`. Ours is the error (over the sum of both lengths) of the weights above, the worst of the four; naive that of
+the loss of GRPO, whose penalty k3 = 1/w - 1 + log w is averaged over the old policy without the weight w, against the
 objective that it stands for (unnormalized reverse); ablated is the right weight of the reverse divergence with its w
 left out. All after 4 and after 16 steps of ascent away from the old policy. The bias of GRPO grows with this staleness.
 Not repeated: the training of language models.
