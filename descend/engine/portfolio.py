@@ -40,6 +40,9 @@ def _general(problem: Problem) -> list[Stage]:
     newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
     if problem.domain.box is None or not Flat(problem).dense:
         fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
+        if problem.domain.box is not None and not problem.subject_to:
+            products = Stage(solvers.TrustRegion(), None, "if that stalls: products with the Hessian", fallback=True)
+            fallback.insert(0, products)
         return [Stage(newton, None, "smooth"), *fallback]
     again = "from the start again: another path may lead to a better optimum"
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
