@@ -59,7 +59,7 @@ def _general(problem: Problem) -> list[Stage]:
         return [
             *interior,
             Stage(solvers.SLSQP(), None, again, alternative=True),
-            *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
+            *[dataclasses.replace(stage, reason="from the best point, if that is not certified") for stage in interior],
             Stage(solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True),
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]
@@ -69,7 +69,7 @@ def _general(problem: Problem) -> list[Stage]:
         Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
         Stage(other, None, again, alternative=True),
         *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
-        Stage(solvers.TrustRegion(), None, "from the best point so far", fallback=True),
+        Stage(solvers.TrustRegion(), None, "from the best point, if that is not certified"),
     ]
 
 
