@@ -8,7 +8,7 @@ import numpy as np
 from descend.problem import Problem
 from descend.program import squares
 from descend.solvers.algebra import LONG, convex_program
-from descend.solvers.cost import cost
+from descend.solvers.segments import nanoseconds
 
 FAR = 10.0  # scales from x within which a bound holds where the domain has none
 
@@ -33,7 +33,7 @@ def of_squares(problem: Problem) -> Bound | None:
         loss = lambda v: plain.evaluate(problem.domain.unravel(v)).loss  # noqa: E731
         x = jnp.zeros(problem.domain.size, jnp.result_type(float))
         try:
-            found = squares.read(loss, x) if cost(loss, x) <= LONG else None
+            found = squares.read(loss, x) if nanoseconds(problem) <= LONG else None
         except Exception:  # what cannot be read is not known
             return None
         return None if found is None else found.constant
