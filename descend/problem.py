@@ -128,7 +128,7 @@ class Problem:
     @property
     def random(self) -> bool:
         """Whether the objective or a constraint draws from `key`."""
-        return any("key" in calls.keywords(function) for function in self._functions)
+        return self.compiled("random", lambda: any("key" in calls.keywords(f) for f in self._functions))
 
     @property
     def rows(self) -> int:

@@ -551,3 +551,15 @@ def test_a_broken_domain_fails(law):
 def test_check_domain_takes_instances():
     with pytest.raises(TypeError, match="takes an instance"):
         check_domain(Real)  # pyright: ignore
+
+
+def test_linear_conditions_hold_for_members_and_for_nothing_else():
+    whole = Product({"a": Simplex(4, shape=2), "b": Subset(5, 2), "c": Permutation(3), "d": Real(2, -1.0, 3.0)}).relax()
+    stated = whole.polyhedron
+    for key in jax.random.split(jax.random.key(0), 5):
+        x = np.asarray(whole.ravel(whole.sample(key)), np.float64)
+        assert np.allclose(stated.rows @ x, stated.values, atol=1e-6)
+        assert np.all((x >= stated.lower - 1e-6) & (x <= stated.upper + 1e-6))
+    # As many conditions as the hull has lost dimensions: a sum for each point, rows and columns but one.
+    assert np.linalg.matrix_rank(stated.rows.toarray()) == 2 + 1 + 5
+    assert Product(Permutation(3)).polyhedron is None

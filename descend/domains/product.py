@@ -1,5 +1,6 @@
 """Several variables at once: a pytree of domains, itself a domain."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ class Product(Domain):
         """Flat, of length `size`."""
         return np.concatenate([np.broadcast_to(p.scale, p.shape).ravel() for p in self.parts])
 
-    @property
+    @functools.cached_property
     def polyhedron(self) -> Polyhedron | None:
         sets = [part.polyhedron for part in self.parts]
         known = [each for each in sets if each is not None]

@@ -78,6 +78,7 @@ class Evaluator:
         self.error = ""
         self.fallen: Any = None
         self.check: Callable[[], None] = lambda: None
+        self._first: jax.Array | None = None
         self._together = True  # whether several evaluations can be compiled into one call
 
     def many(self, points: Any, keys: jax.Array) -> Scores:
@@ -122,7 +123,8 @@ class Evaluator:
 
     def one(self, x: Any, key: jax.Array) -> tuple[float, float]:
         """Loss and violation of one member on one draw."""
-        scores = self.many(jax.tree.map(lambda a: np.asarray(a)[None], x), key[None])
+        self._first = key[None] if self.noisy or self._first is None else self._first  # without noise any key will do
+        scores = self.many(jax.tree.map(lambda a: np.asarray(a)[None], x), self._first)
         return float(scores.losses[0, 0]), float(scores.violation[0])
 
     def _violation(self, seen: list[Evaluation | None]) -> tuple[float, float, float]:

@@ -41,6 +41,9 @@ def _general(problem: Problem) -> list[Stage]:
     newton, descent = quasi_newton(problem), constrained(problem, solvers.Descent())
     if problem.domain.box is None or not Flat(problem).dense:
         fallback = [Stage(descent, None, "if that stalls", fallback=True)] if descent != newton else []
+        if problem.domain.box is not None and not problem.subject_to:
+            products = Stage(solvers.TrustRegion(), None, "if that stalls: products with the Hessian", fallback=True)
+            fallback.insert(0, products)
         return [Stage(newton, None, "smooth"), *fallback]
     again = "from the start again: another path may lead to a better optimum"
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
@@ -57,7 +60,7 @@ def _general(problem: Problem) -> list[Stage]:
         return [
             *interior,
             Stage(solvers.SLSQP(), None, again, alternative=True),
-            *[dataclasses.replace(stage, reason="from the best point so far", fallback=True) for stage in interior],
+            *[dataclasses.replace(stage, reason="from the best point, if that is not certified") for stage in interior],
             Stage(solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True),
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]
@@ -67,7 +70,7 @@ def _general(problem: Problem) -> list[Stage]:
         Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
         Stage(other, None, again, alternative=True),
         *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
-        Stage(solvers.TrustRegion(), None, "from the best point so far", fallback=True),
+        Stage(solvers.TrustRegion(), None, "from the best point, if that is not certified"),
     ]
 
 

@@ -236,7 +236,7 @@ class Run:
 
         A stage that is only a fall-back is skipped unless the solver stalled, and all are once the point is certified.
         """
-        position, here, certified = self.position, self.finds.here, False
+        position, here, certified, proved = self.position, self.finds.here, False, False
         self.log(f"{type(self.stage.solver).__name__}: {reason}")
         self.state = None
         if self.certify is not None and here.feasible:
@@ -247,16 +247,17 @@ class Run:
             if self.finds.best.same(here.x):
                 self.certificate = found
             if certified:
+                proved = found.evidence == "proved"  # nothing can be better, from wherever one begins
                 self.finds.hold()
             if not certified and _stationary(found) and position.nudges < NUDGES:
                 position.nudges += 1
                 self.log("stationary but not a minimum: began again nearby")
                 return
         position.nudges = 0
-        following = self.plan.after(position.stage, stalled, certified)
+        following = None if proved else self.plan.after(position.stage, stalled, certified)
         if following is not None:
             position.stage = following
-        elif position.attempt + 1 < len(self.starts):
+        elif position.attempt + 1 < len(self.starts) and not proved:
             position.attempt, position.stage = position.attempt + 1, 0
         else:
             position.ended = "the answer is certified" if certified else reason

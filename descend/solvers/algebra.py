@@ -10,8 +10,8 @@ from scipy import sparse
 from descend.problem import Problem
 from descend.program import coloring, structure
 from descend.program.structure import Degree
-from descend.solvers.cost import cost
 from descend.solvers.flat import BLOCK, Flat
+from descend.solvers.segments import nanoseconds
 
 LONG = 1e7  # nanoseconds of one evaluation, beyond which a program is not read
 ROUNDING = 1e-11  # of the largest eigenvalue: less negative curvature than that is none
@@ -52,12 +52,10 @@ def degrees(problem: Problem) -> Degrees | None:
 
 def _degrees(problem: Problem) -> Degrees | None:
     flat = Flat(problem)
-    x = jnp.zeros(flat.size, jnp.result_type(float))
+    if not nanoseconds(problem) <= LONG:
+        return None
     try:
-        both = flat.program()
-        if not cost(both, x) <= LONG:
-            return None
-        found = structure.read(both, x)
+        found = structure.read(flat.program(), jnp.zeros(flat.size, jnp.result_type(float)))
     except Exception:  # what cannot be read is not known
         return None
     return Degrees(int(found.degree[0]), found.degree[1:], sparse.csr_array(found.jacobian[1:]))

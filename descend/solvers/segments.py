@@ -22,19 +22,19 @@ def steps_per_segment(problem: Problem, units: int) -> int:
     A program whose time cannot be read off (a black box, a loop that runs until something holds) gets 1, so that a time
     limit can be kept.
     """
-    return int(np.clip(WORK / (units * _nanoseconds(problem)), 1, MOST))
+    return int(np.clip(WORK / (units * nanoseconds(problem)), 1, MOST))
 
 
 def rows_per_call(problem: Problem, most: int) -> int:
     """How many points one compiled call evaluates, between 1 and `most`."""
-    time = _nanoseconds(problem)
+    time = nanoseconds(problem)
     if np.isinf(time):
         return min(4, most)
     # Ten times the work of a segment, because points that are evaluated together take less than one after another.
     return int(np.clip(10 * WORK / time, 1, most))
 
 
-def _nanoseconds(problem: Problem) -> float:
+def nanoseconds(problem: Problem) -> float:
     """The estimated time of one evaluation; infinite where it cannot be read off the program."""
     if problem.black_box:
         return np.inf
