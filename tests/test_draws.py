@@ -280,7 +280,6 @@ def test_triples_are_exact_for_one_coin_and_do_not_grow_with_the_size_of_f():
 
 @pytest.mark.slow
 def test_better_estimators_vary_less():
-@pytest.mark.slow
     """Leave-one-out, REBAR, triples and local sums against the plain score function, at equal numbers of samples."""
     _, mean = PROGRAMS["walk"]
     program = lambda x, key: 5 + walk(x, key)  # noqa: E731
@@ -296,8 +295,8 @@ def test_better_estimators_vary_less():
         assert drawn.var() < plain / factor, route
 
 
-def test_relaxations_lean_as_they_say():
 @pytest.mark.slow
+def test_relaxations_lean_as_they_say():
     """f is linear in its draw, so that the straight-through estimate of d E f is right up to the relaxation's slope."""
     f = lambda x, key: 3 * draws.bernoulli(key, jax.nn.sigmoid(x))  # noqa: E731
     truth = 3 * sigmoid(X) * (1 - sigmoid(X))
@@ -308,6 +307,7 @@ def test_relaxations_lean_as_they_say():
         jax.grad(relaxed(arrivals))(X, key=KEY)
 
 
+@pytest.mark.slow
 def test_another_policys_draws_are_weighted():
     """At a behavior of other chances, on purpose."""
     truth = slope(coins_mean, X)
