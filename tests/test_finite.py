@@ -80,15 +80,14 @@ def test_colorings_are_proper():
 
 
 def test_failed_values_give_nan_and_nothing_else():
-@pytest.mark.slow
     g = finite(lambda x: jnp.sum(jnp.sqrt(x)), step=1e-3)
     slope = jax.grad(g)(jnp.array([0.0, 4.0]))
     assert jnp.isnan(slope[0])
     np.testing.assert_allclose(slope[1], 0.25, rtol=1e-6)
 
 
-def test_many_columns_are_streamed():
 @pytest.mark.slow
+def test_many_columns_are_streamed():
     """600 outputs of 600 inputs are not kept."""
     f, x = (lambda x: jnp.cumsum(x**2)), jnp.linspace(0, 1, 600)
     value, pull = jax.vjp(finite(f, step=1e-5, chunk=77), x)
@@ -96,6 +95,7 @@ def test_many_columns_are_streamed():
     np.testing.assert_array_equal(value, f(x))
 
 
+@pytest.mark.slow
 def test_spsa_has_the_variance_that_it_states():
     x = jnp.array([1.0, -2.0, 0.5, 3.0])
     g = spsa(lambda x: jnp.sum(x**2), step=1e-3, pairs=2)

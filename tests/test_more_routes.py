@@ -82,11 +82,11 @@ def test_every_noise_in_every_design(noise, design):
 @pytest.mark.laws
 @pytest.mark.parametrize("settings", [{"design": orthogonal}, {"design": quasi_random}, {"control": jnp.sum}], ids=str)
 def test_laws_of_designs(settings):
-@pytest.mark.slow
     route = smooth(sigma=0.5, samples=6, **settings)
     check_route(route, laws=("modes", "transforms", "gives", "key", "empty") if "control" not in settings else ("key",))
 
 
+@pytest.mark.slow
 def test_orthogonal_directions_are_exact_for_linear_functions():
     """Of a linear function 2 n samples on a sphere give the gradient; independent ones leave an error."""
     w = jnp.array([1.0, -2.0, 3.0, 0.5])
@@ -108,14 +108,13 @@ def test_controls_keep_the_mean_and_take_out_the_variance():
 
 
 def leaky(theta, state, t):
-@pytest.mark.slow
     """A state that forgets; the loss of a step depends on recent steps."""
     state = 0.5 * state + theta[0] + 0.1 * t * theta[1]
     return state, jnp.sum(state**2)
 
 
-def test_persistent_strategies_are_unbiased_and_vary_less():
 @pytest.mark.slow
+def test_persistent_strategies_are_unbiased_and_vary_less():
     f = Unroll(leaky, jnp.zeros(2), 40)
     theta = jnp.array([0.3, -0.2])
     truth = jax.grad(f)(theta)
@@ -130,6 +129,7 @@ def test_persistent_strategies_are_unbiased_and_vary_less():
         jax.grad(evolve(cubic, window=3))(X, key=KEY)
 
 
+@pytest.mark.slow
 def test_guides_and_shaping():
     guided = drawn(
         evolve(lambda x: jnp.sum(x**2), guide=lambda x: jnp.stack([x, x**2]), samples=2), jnp.arange(1.0, 21.0)
@@ -232,7 +232,6 @@ def test_local_credit_does_not_pay_for_the_others():
 
 
 def test_neighbors_ask_for_nothing_new():
-@pytest.mark.slow
     """A slope of three of thirty numbers, from 60 noisy evaluations: the penalty finds it, least squares does not."""
     rng = np.random.default_rng(0)
     points = rng.normal(size=(60, 30)) * 0.3
@@ -258,6 +257,7 @@ def test_neighbors_ask_for_nothing_new():
         jax.grad(neighbors(f, past=(points, values)))(np.zeros(3))
 
 
+@pytest.mark.slow
 def test_models_know_that_directions_overlap():
     """Twice as many samples as numbers: a fit has the slope, an average has half of it as noise."""
     x = jnp.linspace(-1, 1, 20)
