@@ -28,6 +28,9 @@ from descend.relax.rewriting.values import (
 )  # fmt: skip
 
 
+_FOLDED = 8  # more cases than this are stacked, which takes fewer operations and longer
+
+
 def chances(setting: Setting, which: Any, n: int) -> Any:
     """The weights of the cases 0, ..., n - 1 of a soft number, shape (n, *shape). Beyond the ends the ends count."""
     if isinstance(which, Spread):
@@ -54,9 +57,14 @@ def mixture(setting: Setting, weights: Any, cases: list[Any], dtype: Any) -> Any
     kind = kind if kind is not Grain.WHOLE or not jnp.issubdtype(dtype, jnp.floating) else Grain.REAL
     kinds = jnp.result_type(weights, common(*cases) if any(map(is_soft, cases)) or kind is Grain.REAL else weights)
     values = [floating(c, kinds) for c in cases]
-    if len(values) == 2 and not jnp.iscomplexobj(values[0]):
-        return Soft(logic.where(weights[1].astype(kinds), values[1], values[0]), dtype, kind)
-    return Soft(blend(weights, jnp.stack(values)), dtype, kind)
+    if jnp.iscomplexobj(values[0]) or len(values) > _FOLDED:
+        return Soft(blend(weights, jnp.stack(values)), dtype, kind)
+    value, so_far = values[0], weights[0]
+    for weight, case in zip(weights[1:], values[1:], strict=True):  # each against all before it
+        so_far = so_far + weight
+        share = weight if len(values) == 2 else weight / jnp.where(so_far > 0, so_far, 1)
+        value = logic.where(share.astype(kinds), case, value)
+    return Soft(value, dtype, kind)
 
 
 @rule("select_n")
