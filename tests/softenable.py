@@ -98,14 +98,8 @@ def machine(x):
         state = NEXT[(value > 0.1).astype(int), state]
         return state, TABLE[state, 0]
 
-    def heat(carry, value):  # in the types of a careless user
-        level, burns = carry
-        burns = jnp.where(level < value, 1, jnp.where(level > 0.9, 0, burns))
-        level = level + (0.6 * burns).astype(jnp.float32) - 0.3
-        return (level, burns), level
-
     state, seen = lax.scan(step, 0, x)
-    return jnp.sum(seen) + TABLE[state, 1] + jnp.sum(lax.scan(heat, (jnp.float32(0), 0), x)[1])
+    return jnp.sum(seen) + TABLE[state, 1]
 
 
 def elections(x):

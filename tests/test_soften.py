@@ -13,7 +13,7 @@ from tests.softenable import PROGRAMS, TABLE, X, nothing
 TEMPERATURES = (1.0, 0.2, 0.02, 1e-3, 1e-7)
 STEP = 1e-5
 DIRECTION = np.array([0.3, -0.7, 0.5, 0.2])
-QUICK = {"elementwise", "counts", "masked_logarithm", "sorted_order", "lookups", "branches", "machine", "halving"}
+QUICK = {"counts", "masked_logarithm", "branches", "machine", "halving"}  # in every run
 
 
 def measured(f, x=X, **settings):
@@ -131,6 +131,20 @@ def test_trees_vmap_types_and_keywords():
         assert jax.tree.map(jnp.shape, jax.grad(lambda p: g(p)["a"])(p)) == {"w": (4,), "b": ()}
     many = jax.vmap(lambda w: g({"w": w, "b": 0.3})["a"])(jnp.stack([X, X + 1]))
     np.testing.assert_allclose(many[1], g({"w": X + 1, "b": 0.3})["a"])
+
+
+def test_mixed_types():
+    def heat(x):
+        def step(carry, value):
+            level, burns = carry
+            burns = jnp.where(level < value, 1, jnp.where(level > 0.7, 0, burns))
+            level = level + (0.6 * burns).astype(jnp.float32) - 0.3
+            return (level, burns), level
+
+        return jnp.sum(lax.scan(step, (jnp.float32(0), 0), x)[1])
+
+    g = jax.jit(descend.soften(heat, temperature=0.1))
+    assert g(X).dtype == jnp.float32 and g(X, temperature=1e-6) == pytest.approx(float(heat(X)), rel=1e-5)
     mixed = descend.soften(lambda x: jnp.sum(x.astype(jnp.float32) > 0) + jnp.sum(x > 0), temperature=0.1)
     assert mixed(X) == pytest.approx(2 * float(descend.soften(lambda x: jnp.sum(x > 0), temperature=0.1)(X)), rel=1e-5)
 

@@ -27,9 +27,13 @@ from descend.relax.rewriting.values import (
     soft,
 )  # fmt: skip
 
+_FOLDED = 8  # more cases than this are stacked, which takes fewer operations and longer
+
 
 def chances(setting: Setting, which: Any, n: int) -> Any:
     """The weights of the cases 0, ..., n - 1 of a soft number, shape (n, *shape). Beyond the ends the ends count."""
+    if isinstance(which, Spread) and which.places and which.weights.shape[-1] == n:
+        return jnp.moveaxis(which.weights, -1, 0)
     if isinstance(which, Spread):
         case = jnp.clip(which.values.astype(int), 0, n - 1)
         return jnp.stack([jnp.sum(jnp.where(case == k, which.weights, 0), -1) for k in range(n)])
@@ -54,9 +58,14 @@ def mixture(setting: Setting, weights: Any, cases: list[Any], dtype: Any) -> Any
     kind = kind if kind is not Grain.WHOLE or not jnp.issubdtype(dtype, jnp.floating) else Grain.REAL
     kinds = jnp.result_type(weights, common(*cases) if any(map(is_soft, cases)) or kind is Grain.REAL else weights)
     values = [floating(c, kinds) for c in cases]
-    if len(values) == 2 and not jnp.iscomplexobj(values[0]):
-        return Soft(logic.where(weights[1].astype(kinds), values[1], values[0]), dtype, kind)
-    return Soft(blend(weights, jnp.stack(values)), dtype, kind)
+    if jnp.iscomplexobj(values[0]) or len(values) > _FOLDED:
+        return Soft(blend(weights, jnp.stack(values)), dtype, kind)
+    value, so_far = values[0], weights[0]
+    for weight, case in zip(weights[1:], values[1:], strict=True):  # each against all before it
+        so_far = so_far + weight
+        share = weight if len(values) == 2 else weight / jnp.where(so_far > 0, so_far, 1)
+        value = logic.where(share.astype(kinds), case, value)
+    return Soft(value, dtype, kind)
 
 
 @rule("select_n")
@@ -127,7 +136,8 @@ def _untied(x: Soft, axis: int) -> Any:
 def _named(weights: Any, axis: int, dtype: Any) -> Spread:
     """Weights of the places along an axis as a spread over these places."""
     weights = jnp.moveaxis(weights, axis, -1)
-    return Spread(jnp.broadcast_to(jnp.arange(weights.shape[-1], dtype=dtype), weights.shape), weights, dtype)
+    values = jnp.broadcast_to(jnp.arange(weights.shape[-1], dtype=dtype), weights.shape)
+    return Spread(values, weights, dtype, places=True)
 
 
 @rule("argmax", "argmin")
@@ -136,17 +146,23 @@ def _argmax(setting: Setting, eqn: Any, x: Any) -> Any:
     x = soft(x)
     if eqn.primitive.name == "argmin":
         x = Soft(1 - x.value if x.grain is Grain.BIT else -x.value, x.dtype, x.grain)
-    if x.grain is Grain.BIT:  # the first that holds, or else the first of all
-        spared = jnp.cumprod(1 - x.value, axis)
-        none = jax.lax.slice_in_dim(spared, x.value.shape[axis] - 1, None, axis=axis)
-        before = jnp.concatenate(
-            [jnp.ones_like(none), jax.lax.slice_in_dim(spared, 0, x.value.shape[axis] - 1, axis=axis)], axis
-        )
-        weights = x.value * before
-        first = jax.lax.slice_in_dim(weights, 0, 1, axis=axis) + none
-        weights = jnp.concatenate([first, jax.lax.slice_in_dim(weights, 1, None, axis=axis)], axis)
-        return _named(weights, axis, dtype)
+    if x.grain is Grain.BIT:
+        return _named(_first(jnp.moveaxis(x.value, axis, 0)), 0, dtype)
     return _named(selection.argmax(_untied(x, axis), axis=axis, **setting.how), axis, dtype)
+
+
+def _first(p: Any) -> Any:
+    """The weights of the first axis being the first that holds, or, where none does, the first of all."""
+    n = p.shape[0]
+    if n > _FOLDED:
+        spared = jnp.cumprod(1 - p, 0)
+        weights = p * jnp.concatenate([jnp.ones_like(p[:1]), spared[:-1]])
+        return weights.at[0].add(spared[-1])
+    spared, weights = jnp.ones_like(p[0]), []
+    for k in range(n):
+        weights.append(p[k] * spared)
+        spared = spared * (1 - p[k])
+    return jnp.stack([weights[0] + spared, *weights[1:]])
 
 
 @rule("reduce_max", "reduce_min")

@@ -235,7 +235,7 @@ def _div(setting: Setting, eqn: Any, x: Any, y: Any) -> Any:
 def _convert(setting: Setting, eqn: Any, x: Any) -> Any:
     dtype = eqn.params["new_dtype"]
     if isinstance(x, Spread):
-        return Spread(x.values.astype(dtype), x.weights, dtype, x.sorts, x.axis)
+        return Spread(x.values.astype(dtype), x.weights, dtype, x.sorts, x.axis, x.places)
     target = least_grain(dtype)
     if target is Grain.BIT and x.grain is not Grain.BIT:
         if x.grain is Grain.REAL:

@@ -54,6 +54,7 @@ def _switch(setting: Setting, branches: Sequence[Any], which: Any, operands: Seq
 
 def _joined(values: Sequence[Any]) -> Any:
     """What can stand for all of these values (or their shapes): the same kind if they are of one, else the mean."""
+    values = [v.plain() if isinstance(v, Spread) else v for v in values]
     first = values[0]
     if all(_same(v, first) for v in values) or not any(map(is_soft, values)):
         return first
@@ -82,7 +83,7 @@ def _same(a: Any, b: Any) -> bool:
 def _become(value: Any, like: Any) -> Any:
     """A value as the kind that stands for it."""
     if isinstance(like, Spread):
-        return Spread(value.values, value.weights, like.dtype, value.sorts, like.axis)
+        return value.plain()
     if not isinstance(like, Soft):
         return jnp.asarray(value, like.dtype)
     return Soft(floating(value, like.value.dtype), like.dtype, like.grain)
@@ -94,7 +95,7 @@ def _abstract(value: Any) -> Any:
 
 def _settled(step: Callable[[list[Any]], list[Any]], carry: Sequence[Any]) -> list[Any]:
     """The kinds that a loop carries: what enters it and what comes round must be alike."""
-    kinds = [_abstract(c) for c in carry]
+    kinds = [_abstract(c.plain() if isinstance(c, Spread) else c) for c in carry]
     while True:
         outs = jax.eval_shape(step, kinds)
         joined = [_joined([old, new]) for old, new in zip(kinds, outs, strict=True)]

@@ -62,7 +62,7 @@ def push(eqn: Any, ins: Sequence[Any]) -> Any:
     dtype = eqn.outvars[0].aval.dtype
     if name in ARRANGING and len(ins) == 1 and len(eqn.outvars) == 1:
         along = jax.vmap(lambda v: compat.bind(eqn, [v])[0], in_axes=-1, out_axes=-1)
-        return Spread(along(spreads[0].values), along(spreads[0].weights), dtype)
+        return Spread(along(spreads[0].values), along(spreads[0].weights), dtype, places=spreads[0].places)
     if name not in ENTRYWISE or any(shape(v) not in ((), shape(spreads[0])) for v in ins):
         return None
     wide = spreads[0].values.shape

@@ -42,7 +42,11 @@ class Soft:
     grain: Grain
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("values", "weights", "sorts"), meta_fields=("dtype", "axis"))
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("values", "weights", "sorts"),
+    meta_fields=("dtype", "axis", "places"),
+)
 @dataclass(frozen=True)
 class Spread:
     """One of n values each, with weights.
@@ -53,6 +57,7 @@ class Spread:
         dtype: the type of the hard program.
         sorts: the numbers whose order it is, if it is the result of an argsort; else None.
         axis: along which they are sorted.
+        places: whether the values are known to be 0, 1, ..., n - 1.
     """
 
     values: Any
@@ -60,6 +65,11 @@ class Spread:
     dtype: Any
     sorts: Any = None
     axis: int | None = None
+    places: bool = False
+
+    def plain(self) -> "Spread":
+        """Without what is known beyond the values: as loops carry it."""
+        return Spread(self.values, self.weights, self.dtype)
 
 
 SUPPORT = 64
