@@ -52,6 +52,9 @@ def choose(findings: Findings, default: float, size: int, start: Start) -> tuple
         return width, f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
     if not start.slope_finite:
         raise GradientRefusedError(f"{place}: the derivative is not finite at at=: give another point")
+    if findings.about("chaotic"):
+        said = findings.about("chaotic")[0]
+        return None, f"{said.place()} is chaotic: jax.grad, which is exact and grows exponentially; try {said.cure}"
     if findings.about("kinked"):
         return None, f"{findings.about('kinked')[0].place()} is kinked: jax.grad gives one of its subgradients there"
     if findings.about("unread"):

@@ -182,7 +182,7 @@ def _state(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
     if name == "abs" and jnp.iscomplexobj(ins[0]):  # a kink where the number is real; else it is round
         return _digest((jnp.real(ins[0]) > 0) & (jnp.imag(ins[0]) == 0))
     if name == "rem":
-        return _digest(jnp.round((ins[0] - outs[0]) / ins[1]))
+        return _digest(jnp.round((ins[0] - outs[0]) / ins[1]).astype(jnp.int32))
     if discrete:
         return _digests(discrete)
     if name in tables.ROUNDING:
@@ -218,9 +218,8 @@ def _digest(array: Any) -> Any:
         return _digests([array.real, array.imag])
     if jnp.issubdtype(array.dtype, jnp.floating):
         # Zero is made of one sign; a double becomes two words.
-        wide = jax.lax.bitcast_convert_type(
-            (array + 0.0).astype(jnp.promote_types(array.dtype, np.float32)), jnp.uint32
-        )
+        array = array.astype(jnp.promote_types(array.dtype, np.float32))
+        wide = jax.lax.bitcast_convert_type(jnp.where(array == 0, jnp.zeros_like(array), array), jnp.uint32)
     else:
         wide = array.astype(jnp.uint32)
     flat = wide.reshape(-1)
