@@ -74,13 +74,13 @@ class Certificate:
         multipliers: by constraint name, arrays shaped like the constraint's value: positive where an upper bound
             holds x back.
         bound_multipliers: flat, in the order of `Problem.domain`: positive at an upper bound.
-        weights: where several objectives are optimal in the sense of Pareto: what each counts in the combination whose
-            gradient is checked, by name.
         scale: the unit of a gradient: min(1, variation of the loss within one scale of x).
         tolerance: what each of the three must not exceed.
         gap: distance of the value from a proved lower bound, if any.
         evidence: "proved", "local", or "none" with the reason in `note`.
         evaluations: what the check cost, in units of one value.
+        weights: where several objectives are optimal in the sense of Pareto: what each counts in the combination whose
+            gradient is checked, by name.
     """
 
     violation: float
@@ -89,13 +89,13 @@ class Certificate:
     curvature: float | None = None
     multipliers: dict[str, np.ndarray] = field(default_factory=dict)
     bound_multipliers: np.ndarray | None = None
-    weights: dict[str, float] = field(default_factory=dict)
     scale: float = 1.0
     tolerance: float = 1e-6
     gap: float | None = None
     evidence: str = "none"
     note: str = ""
     evaluations: int = 0
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
