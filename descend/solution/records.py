@@ -239,4 +239,4 @@ class Solution:
         return summary.text(self)
 
     def __repr__(self) -> str:
-        return f"<Solution {self.status}: value {summary.worth(self)}, violation {summary.number(self.violation)}>"
+        return f"<Solution {self.status}: value {summary.worth(self, 0.0)}, violation {summary.number(self.violation)}>"

@@ -48,11 +48,12 @@ def measured(value: Any, error: float) -> str:
     return number(value) + (f" ± {number(error, 2)}" if error and np.isfinite(error) else "")
 
 
-def worth(solution: Solution) -> str:
-    """The value, with its standard error; several by name."""
+def worth(solution: Solution, error: float | None = None) -> str:
+    """The value, with its standard error (or another one); several by name."""
     if isinstance(solution.value, dict):
         return ", ".join(f"{name} {number(value)}" for name, value in solution.value.items())
-    return "none" if solution.value is None else measured(solution.value, solution.value_se)
+    error = solution.value_se if error is None else error
+    return "none" if solution.value is None else measured(solution.value, error)
 
 
 def headline(solution: Solution) -> str:
