@@ -9,7 +9,7 @@ import pytest
 
 import descend
 from descend.check.check import verify
-from descend.report.record import record
+from descend.reporting.record import record
 
 A = np.random.default_rng(8).normal(size=(5, 5))
 PROBLEMS = {
