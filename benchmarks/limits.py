@@ -224,9 +224,9 @@ Each of these was run: `python benchmarks/limits.py` wrote this page on {date} (
 LAST = """
 ## Not built yet
 
-Differentiable inner problems (`argmin`), a whole-program `soften`; native linear, conic and nonlinear solvers; schedulers
-across machines (an `Executor` of theirs can be passed as `workers=`); adversaries together with constraints or noise.
-Sparse problems are treated as dense. `docs/design.md` marks what is planned.
+Differentiable inner problems (`argmin`), a whole-program `soften`; native linear, conic and nonlinear solvers;
+schedulers across machines (an `Executor` of theirs can be passed as `workers=`); adversaries together with constraints
+or noise. Sparse problems are treated as dense. `docs/design.md` marks what is planned.
 """
 
 
