@@ -49,7 +49,7 @@ def run(solver, problem, segments=300):
         pytest.param(solvers.Ipopt(), marks=needs_ipopt),
         solvers.SLSQP(),
         solvers.InteriorPoint(),
-        solvers.AugmentedLagrangian(solvers.TrustRegion()),
+        pytest.param(solvers.AugmentedLagrangian(solvers.TrustRegion()), marks=pytest.mark.slow),
     ],
     ids=lambda solver: type(solver).__name__,
 )
@@ -262,6 +262,7 @@ def test_a_start_without_derivatives_and_constraints_that_end_in_nan():
     assert solution.value == pytest.approx(curve.fun, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_dependent_equalities_and_a_budget_of_one():
     rows = np.random.default_rng(0).normal(size=(3, 5))
     many = lambda x: jnp.concatenate([rows @ x, rows @ x, 2 * (rows @ x)])  # noqa: E731
