@@ -64,7 +64,7 @@ def test_noises_blur_as_they_say(settings, variance):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [gaussian, laplace, sphere], ids=repr)
-@pytest.mark.parametrize("design", [routes.independent, quasi_random, orthogonal], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("design", [routes.independent, quasi_random, orthogonal], ids=repr)
 def test_every_noise_in_every_design(noise, design):
     if design == orthogonal and not noise.round:
         with pytest.raises(ValueError, match="need a round noise"):

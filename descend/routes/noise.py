@@ -1,6 +1,7 @@
 """What a function is blurred with, and how the draws are laid out."""
 
 import abc
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,9 @@ sphere = Noise(
 class Design(abc.ABC):
     """How several draws belong together; each by itself has the distribution of the noise."""
 
+    def __repr__(self) -> str:
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
     @abc.abstractmethod
     def block(self, count: int, n: int) -> int:
         """How many draws are made together: a divisor of their number."""
@@ -77,7 +81,7 @@ class Design(abc.ABC):
         """A block of draws, (size, n)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Independent(Design):
     """Draws that know nothing of each other."""
 
@@ -88,7 +92,7 @@ class Independent(Design):
         return noise(jax.random.fold_in(key, block), (n,), dtype)[None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Orthogonal(Design):
     """Draws at right angles to each other, up to n of them: for a round noise.
 
@@ -108,7 +112,7 @@ class Orthogonal(Design):
         return q.T * jnp.linalg.norm(noise(length, (size, n), dtype), axis=1, keepdims=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QuasiRandom(Design):
     """Draws that fill space evenly: a lattice (multiples of the roots of primes), shifted at random.
 

@@ -80,8 +80,9 @@ class Route(abc.ABC):
         return cls()
 
     def __repr__(self) -> str:
-        settings = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)]
-        return f"{self.name()}({', '.join(f'{name}={_shown(s)}' for name, s in settings if s is not None)})"
+        settings = [(f, getattr(self, f.name)) for f in dataclasses.fields(self)]
+        told = [f"{f.name}={_shown(s)}" for f, s in settings if s is not None and not (s is f.default and _quiet(s))]
+        return f"{self.name()}({', '.join(told)})"
 
     @abc.abstractmethod
     def tangent(self, point: Point) -> tuple[Any, ...]:
@@ -254,6 +255,11 @@ def _with_key(seen: inspect.Signature) -> inspect.Signature:
     at = len(parameters) - any(p.kind is p.VAR_KEYWORD for p in parameters)
     parameters.insert(at, inspect.Parameter("key", inspect.Parameter.KEYWORD_ONLY, default=None))
     return seen.replace(parameters=parameters)
+
+
+def _quiet(default: Any) -> bool:
+    """Whether a default goes without saying: numbers and functions are told, objects are not."""
+    return not isinstance(default, (int, float)) and not inspect.isfunction(default)
 
 
 def _shown(setting: Any) -> str:
