@@ -86,7 +86,8 @@ class TrustRegion(Solver):
             move = model.projected(z, gradient, product, move, radius)
             predicted = -(gradient @ move + move @ product(move) / 2)
             length = float(np.linalg.norm(move))
-            rounding = 4 * np.finfo(model.flat.dtype).eps * max(abs(loss), 1e-300)
+            # A loss that sums many terms is known to more than a few units of its last place only.
+            rounding = 100 * np.finfo(model.flat.dtype).eps * max(abs(loss), 1e-300)
             if not predicted > 0 or length == 0 or radius <= 1e-15 * (1 + np.max(abs(z), initial=0.0)):
                 reason, stalled = "no step lowers the loss", not norm <= 1e3 * tolerance
                 break
