@@ -15,7 +15,19 @@ _NAMES = {
     "plan": "engine", "solve": "engine", "Plan": "engine",
     "grad": "auto", "value_and_grad": "auto", "GradientRefusedError": "auto",
 }  # fmt: skip
-_ROOMS = ("constraints", "datasets", "domains", "findings", "gallery", "laws", "relax", "routes", "solution", "solvers")
+_ROOMS = (
+    "constraints",
+    "datasets",
+    "domains",
+    "draws",
+    "findings",
+    "gallery",
+    "laws",
+    "relax",
+    "routes",
+    "solution",
+    "solvers",
+)
 
 __all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (the names come from the tables above)
 

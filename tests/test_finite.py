@@ -86,6 +86,7 @@ def test_failed_values_give_nan_and_nothing_else():
     np.testing.assert_allclose(slope[1], 0.25, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_many_columns_are_streamed():
     """600 outputs of 600 inputs are not kept."""
     f, x = (lambda x: jnp.cumsum(x**2)), jnp.linspace(0, 1, 600)
@@ -94,6 +95,7 @@ def test_many_columns_are_streamed():
     np.testing.assert_array_equal(value, f(x))
 
 
+@pytest.mark.slow
 def test_spsa_has_the_variance_that_it_states():
     x = jnp.array([1.0, -2.0, 0.5, 3.0])
     g = spsa(lambda x: jnp.sum(x**2), step=1e-3, pairs=2)

@@ -21,8 +21,10 @@ from descend.routes.point import Point
 from descend.routes.route import Needs, Route
 
 KEY = jax.random.key(0)
-MACHINERY = set("black_box coloring directions drawn guarded point program redraw rewrite route unroll widths".split())
-CHEAP = ("value", "modes", "closures", "key", "empty", "black_box")
+MACHINERY = set(
+    "black_box coloring directions drawn guarded noise point program redraw rewrite route unroll widths".split()
+)
+CHEAP = ("value", "modes")
 
 
 def means(gradient, keys: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

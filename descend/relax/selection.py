@@ -46,7 +46,14 @@ def _nonempty(x: Any, axis: int, name: str) -> None:
 def _hard_argmax(x: Any, *, axis: int = -1) -> Any:
     (x,) = floats(x)
     _nonempty(x, axis, "argmax")
-    return rows(lambda row: jax.nn.one_hot(jnp.argmax(row), row.shape[0], dtype=row.dtype), x, axis)
+
+    def first(row: Any) -> Any:
+        """By two plain reductions, which compilers vectorize, unlike the pair that `argmax` reduces."""
+        places = jnp.arange(row.shape[0], dtype=jnp.int32)
+        best = (row == jnp.max(row)) | jnp.isnan(row)
+        return (places == jnp.min(jnp.where(best, places, row.shape[0]))).astype(row.dtype)
+
+    return rows(first, x, axis)
 
 
 @operation(

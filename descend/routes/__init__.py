@@ -5,13 +5,14 @@ import inspect
 import pkgutil
 
 from descend.routes.black_box import black_box, reraised
-from descend.routes.directions import gaussian, rademacher
+from descend.routes.directions import rademacher
 from descend.routes.enumerate import Enumerate, enumerate
 from descend.routes.evolve import Evolve, centered_ranks, evolve
 from descend.routes.finite import Finite, Stencil, central, finite, five_point, one_sided
 from descend.routes.forward import Forward, forward
 from descend.routes.local import Local, local
 from descend.routes.neighbors import Neighbors, neighbors
+from descend.routes.noise import Noise, gaussian, independent, laplace, orthogonal, quasi_random, sphere
 from descend.routes.relaxed import GumbelSoftmax, Rebar, Relaxed, StraightThroughGumbel, relaxed
 from descend.routes.remat import Remat, remat
 from descend.routes.route import Needs, Route
@@ -35,6 +36,7 @@ __all__ = [
     "Local",
     "Needs",
     "Neighbors",
+    "Noise",
     "Rebar",
     "Relaxed",
     "Remat",
@@ -60,15 +62,20 @@ __all__ = [
     "forward",
     "gaussian",
     "identity",
+    "independent",
+    "laplace",
     "local",
     "neighbors",
     "one_sided",
+    "orthogonal",
+    "quasi_random",
     "rademacher",
     "relaxed",
     "remat",
     "reraised",
     "score",
     "smooth",
+    "sphere",
     "spsa",
     "straight_through",
     "surrogate",

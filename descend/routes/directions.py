@@ -82,18 +82,22 @@ def contract(
 
     Args:
         point: where.
-        sample: called under `vmap` with an index.
+        sample: called under `vmap` with an index. It may give several samples together, with one more axis in front.
         along: the direction, a vector like u_k.
-        count: how many samples.
-        chunk: how many at once. Default: the largest divisor of `count` that keeps about 2^20 numbers in flight.
+        count: how many calls of `sample`.
+        chunk: how many samples at once. Default: the largest divisor of `count` that keeps about 2^20 numbers in
+            flight.
     """
     c, u = jax.eval_shape(sample, jax.ShapeDtypeStruct((), jnp.int32))
+    together = c.shape[0] if c.ndim == 2 else 1
+    c, u = (jax.ShapeDtypeStruct(each.shape[-1:], each.dtype) for each in (c, u))
     matrix = c.size <= 1 or c.size * u.size <= _MATRIX
     chunk = chunk or max(1, _AT_ONCE // max(1, c.size + u.size, *(p.width for p in point.programs)))
+    chunk = max(1, chunk // together)
     chunk = max(d for d in range(1, min(chunk, count) + 1) if count % d == 0)
 
     def part(indices: Any) -> tuple[Any, Any]:
-        c, u = jax.vmap(sample)(indices)
+        c, u = (each.reshape(-1, each.shape[-1]) for each in jax.vmap(sample)(indices))
         good = jnp.isfinite(c)
         c = jnp.where(good, c, 0)
         return (c.T @ u if matrix else c.T @ (u @ along)), good.sum(0)
@@ -171,11 +175,6 @@ def vectorized(point: Point, column: Callable[[Any], Any], count: int, chunk: in
 
 def _at_once(point: Point, size: int, count: int, chunk: int | None) -> int:
     return min(count, chunk or max(1, _AT_ONCE // max(1, size, *(p.width for p in point.programs))))
-
-
-def gaussian(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Directions with independent standard normal entries."""
-    return jax.random.normal(key, shape, dtype)
 
 
 def rademacher(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:

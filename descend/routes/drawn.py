@@ -64,8 +64,8 @@ class Draws(NamedTuple):
         """Runs of a function, and their derivatives along the tangents.
 
         Args:
-            run: a function of the primals and of one row, whose first result is a vector of values. Where one of them is
-                not finite, the run has failed: what the caller then leaves out is left out of the reverse pass too.
+            run: a function of the primals and of one row, whose first result is a vector of values. Where one of them
+                is not finite, the run has failed: what the caller then leaves out is left out of the reverse pass too.
             rows: an array with one row a run.
         """
         values = jax.tree.leaves(jax.vmap(run, (None, 0))(self.primals, rows))[0]

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from descend.routes.directions import Vectors, contract, gaussian, vectorized
+from descend.routes.directions import Vectors, contract, vectorized
+from descend.routes.noise import gaussian
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer

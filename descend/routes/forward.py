@@ -8,6 +8,7 @@ import jax
 
 from descend.routes.directions import Vectors, contract, rademacher
 from descend.routes.point import Point
+from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer
 
 
@@ -17,6 +18,7 @@ def forward(
     *,
     tangents: int = 1,
     directions: Callable[..., jax.Array] = rademacher,
+    control: Callable[..., Any] | None = None,
     chunk: int | None = None,
 ) -> Callable[..., Any]:
     """f, differentiated without a backward pass: grad f is estimated by the mean of (grad f . v_k) v_k.
@@ -38,7 +40,9 @@ def forward(
         f: the function (see `Route.__call__`), traceable. Without f, gives the route itself: a decorator.
         tangents: directions per gradient, k.
         directions: `directions(key, shape, dtype)` draws v with independent entries of mean 0 and variance 1:
-            `rademacher` or `gaussian`.
+            `rademacher`, `gaussian` or `sphere`.
+        control: a function with f's arguments and results whose gradient guesses f's (a previous gradient times x). The
+            guess is added exactly and only the rest is estimated: g above becomes grad f - grad control.
         chunk: directions at once, by `vmap`; rounded down to a divisor of `tangents`. Default: by the sizes involved.
 
     Returns:
@@ -51,7 +55,7 @@ def forward(
     Source:
         Baydin et al., "Gradients without backpropagation", arXiv:2202.08587, definition 1 and theorem 1.
     """
-    route = Forward(tangents, directions, chunk)
+    route = Forward(tangents, directions, control, chunk)
     return route if f is None else route(f)
 
 
@@ -61,6 +65,7 @@ class Forward(Route):
 
     tangents: int = 1
     directions: Callable[..., jax.Array] = rademacher
+    control: Callable[..., Any] | None = None
     chunk: int | None = None
 
     GIVES: ClassVar[str] = "unbiased"
@@ -75,13 +80,26 @@ class Forward(Route):
         if not callable(self.directions):
             raise TypeError(f"directions must be a function such as rademacher or gaussian, got {self.directions!r}")
 
+        if self.control is not None and not callable(self.control):
+            raise TypeError(f"control must be a function like f, got {self.control!r}")
+
+    def programs(self, f: Callable[..., Any], arguments: Arguments) -> tuple[Program, ...]:
+        plain = read(f, arguments)
+        return (plain,) if self.control is None else (plain, read(self.control, arguments))
+
     def tangent(self, point: Point) -> tuple[Any, ...]:
         vectors = Vectors.of(point)
         here = tuple(point.leaves[i] for i in point.moving)
 
         def sample(index: Any) -> tuple[Any, Any]:
             v = self.directions(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)
-            value = lambda *leaves: vectors.join(point.plain(0, point.moved(leaves)))  # noqa: E731
-            return jax.jvp(value, here, vectors.split(v))[1], v
+            return slope(vectors.split(v)), v
 
-        return vectors.result(contract(point, sample, vectors.join(point.tangents), self.tangents, self.chunk))
+        def along(program: int, tangents: Any) -> Any:
+            value = lambda *leaves: vectors.join(point.plain(program, point.moved(leaves)))  # noqa: E731
+            return jax.jvp(value, here, tangents)[1]
+
+        guess = (lambda tangents: along(1, tangents)) if self.control is not None else lambda tangents: 0
+        slope = lambda tangents: along(0, tangents) - guess(tangents)  # noqa: E731
+        estimate = contract(point, sample, vectors.join(point.tangents), self.tangents, self.chunk)
+        return vectors.result(estimate + guess(point.tangents))

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from descend.routes.directions import Vectors, gaussian, summed
+from descend.routes.directions import Vectors, summed
+from descend.routes.noise import gaussian
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer
@@ -127,10 +128,9 @@ class Local(Route):
             return jnp.sum(products)
         ahead, behind = (jax.lax.stop_gradient(point.plain(1, end)[0]) for end in ends)
         if ahead.dtype == bool:
-            mask = (ahead | behind).reshape(outputs, -1)
-            if mask.shape[1] != products.size:
+            if ahead.size != outputs * products.size:
                 raise ValueError(f"touched must give {outputs} rows over {products.size} inputs, got {ahead.shape}")
-            return mask.astype(products.dtype) @ products
+            return (ahead | behind).reshape(outputs, products.size).astype(products.dtype) @ products
         if len(point.moving) != 1 or ahead.ndim < 1 or ahead.size % outputs:
             raise ValueError(f"touched must give row numbers of one argument for {outputs} outputs, got {ahead.shape}")
         rows = jnp.concatenate([ahead.reshape(outputs, -1), behind.reshape(outputs, -1)], 1)

@@ -26,9 +26,9 @@ def neighbors(
 ) -> Callable[..., Any]:
     """f, differentiated by a local linear fit to the k nearest of points where it was evaluated before.
 
-    No new evaluation is made. The slope b of the fit minimizes (1 / 2k) sum (y_i - m - b (x_i - x))^2 + penalty |b|_1
-    over the k nearest points in the largest coordinate distance; the penalty, in units of |y| per unit of x times the
-    radius, keeps what is not needed at 0, and then as many points as the gradient has nonzero entries (times a
+    No new evaluation is made. The slope b of the fit minimizes (1 / 2k) sum (y_i - m - b (x_i - x))^2 + penalty r |b|_1
+    over the k nearest points in the largest coordinate distance, r being how far they reach; the penalty, in units of
+    y, keeps what is not needed at 0, and then as many points as the gradient has nonzero entries (times a
     logarithm) are enough, in any dimension. Biased by the curvature within the radius of the neighbors.
 
     A second derivative is that of the fit, whose points do not move: not a Hessian of f.

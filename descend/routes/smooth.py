@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from descend.routes.directions import Vectors, contract, gaussian
+from descend.routes.directions import Vectors, contract
+from descend.routes.noise import Design, Noise, gaussian, independent, orthogonal
 from descend.routes.point import Point
-from descend.routes.program import Arguments
+from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer
 from descend.routes.widths import positive, shaped, widths
 
@@ -21,6 +22,9 @@ def smooth(
     *,
     sigma: Any = 0.1,
     samples: int = 64,
+    noise: Noise = gaussian,
+    design: Design = independent,
+    control: Callable[..., Any] | None = None,
     chunk: int | None = None,
 ) -> Callable[..., Any]:
     """f, differentiated as E f(x + sigma u) with standard normal u: a derivative that sees steps and plateaus.
@@ -45,6 +49,13 @@ def smooth(
         sigma: standard deviation of the noise: a positive scalar, or a tree like the argument (like the tuple of
             positional arguments where there are several), or a prefix of it, with scalars or arrays. May be traced.
         samples: evaluations per gradient; an odd number is rounded up to whole pairs.
+        noise: what f is blurred with: `gaussian`, `laplace` (exponential tails, looks further; a derivative of values
+            times signs) or `sphere` (a ball of radius sigma sqrt(n); never goes further). All have variance sigma^2.
+        design: `independent` draws; `orthogonal` ones, whose error for a nearly linear f vanishes at samples = 2 n (for
+            a round noise); or `quasi_random` ones, for up to some tens of numbers.
+        control: a traceable function with f's arguments and results that is like f near x, or has a similar slope: a
+            model, a previous gradient times x. What its linear part explains is taken out of the differences and put
+            back exactly: the estimate has the same mean, and the variance of f - control.
         chunk: pairs evaluated at once, by `vmap`; rounded down to a divisor of their number. Changes speed and
             memory, not the draws. Default: by the sizes involved.
 
@@ -58,7 +69,7 @@ def smooth(
         Nesterov and Spokoiny, "Random gradient-free minimization of convex functions" (2017);
         antithetic pairs as in Salimans et al., arXiv:1703.03864.
     """
-    route = Smooth(sigma, samples, chunk)
+    route = Smooth(sigma, samples, noise, design, control, chunk)
     return route if f is None else route(f)
 
 
@@ -68,6 +79,9 @@ class Smooth(Route):
 
     sigma: Any = 0.1
     samples: int = 64
+    noise: Noise = gaussian
+    design: Design = independent
+    control: Callable[..., Any] | None = None
     chunk: int | None = None
 
     GIVES: ClassVar[str] = "unbiased-for-smoothed"
@@ -78,6 +92,14 @@ class Smooth(Route):
         if self.chunk is not None:
             integer("chunk", self.chunk)
         positive("sigma", self.sigma)
+        if not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be one such as gaussian, laplace or sphere, got {self.noise!r}")
+        if not isinstance(self.design, Design):
+            raise TypeError(f"design must be one such as independent or orthogonal, got {self.design!r}")
+        if self.design == orthogonal and not self.noise.round:
+            raise ValueError(f"orthogonal draws need a round noise, gaussian or sphere, got {self.noise!r}")
+        if self.control is not None and not callable(self.control):
+            raise TypeError(f"control must be a function like f, got {self.control!r}")
 
     @property
     def pairs(self) -> int:
@@ -91,23 +113,31 @@ class Smooth(Route):
         """Sigma for each traced leaf, None for a leaf that a tree of sigmas does not reach."""
         return widths("sigma", self.sigma, arguments)
 
+    def programs(self, f: Callable[..., Any], arguments: Arguments) -> tuple[Program, ...]:
+        plain = read(f, arguments)
+        return (plain,) if self.control is None else (plain, read(self.control, arguments))
+
     def tangent(self, point: Point) -> tuple[Any, ...]:
         vectors = Vectors.of(point)
-        sigmas = [
-            shaped("sigma", point.settings[i], leaf) for i, leaf in zip(point.moving, vectors.inputs, strict=True)
-        ]
+        pairs = zip(point.moving, vectors.inputs, strict=True)
+        sigma = vectors.join([shaped("sigma", point.settings[i], leaf) for i, leaf in pairs])
+        here = vectors.join([point.leaves[i] for i in point.moving])
+        together = self.design.block(self.pairs, vectors.size)
+        signs = jnp.array([1.0, -1.0], here.dtype)
+        model = lambda x: vectors.join(point.plain(1, point.moved(vectors.split(x))))  # noqa: E731
 
-        def sample(index: Any) -> tuple[Any, Any]:
-            u = gaussian(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)
+        def one(u: Any, index: Any) -> Any:
             inner = jax.random.fold_in(point.key, index + self.pairs)  # second derivatives draw anew
-            steps = [s * part for s, part in zip(sigmas, vectors.split(u), strict=True)]
+            moved = lambda sign: point.moved(vectors.split(here + sign * sigma * u))  # noqa: E731
+            ahead, behind = jax.vmap(lambda sign: vectors.join(point.routed(inner, moved(sign))))(signs)
+            explained = 0 if self.control is None else jax.jvp(model, (here,), (sigma * u,))[1]
+            return (ahead - behind) / 2 - explained
 
-            def shifted(sign: Any) -> Any:
-                at = [point.leaves[i] + sign.astype(s.dtype) * s for i, s in zip(point.moving, steps, strict=True)]
-                return vectors.join(point.routed(inner, point.moved(at)))
+        def sample(block: Any) -> tuple[Any, Any]:
+            us = self.design.draw(self.noise, point.key, block, together, vectors.size, vectors.real)
+            changes = jax.vmap(one)(us, block * together + jnp.arange(together))
+            return changes, self.noise.score(us)
 
-            ahead, behind = jax.vmap(shifted)(jnp.array([1.0, -1.0]))
-            return (ahead - behind) / 2, u
-
-        along = vectors.join([t / s for t, s in zip(point.tangents, sigmas, strict=True)])
-        return vectors.result(contract(point, sample, along, self.pairs, self.chunk))
+        along = vectors.join(point.tangents)
+        estimate = contract(point, sample, along / sigma, self.pairs // together, self.chunk)
+        return vectors.result(estimate if self.control is None else estimate + jax.jvp(model, (here,), (along,))[1])

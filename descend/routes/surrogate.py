@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.linalg
 
-from descend.routes.directions import Vectors, gaussian, vectorized
+from descend.routes.directions import Vectors, vectorized
+from descend.routes.noise import gaussian
 from descend.routes.point import Point
 from descend.routes.program import Arguments
 from descend.routes.route import Needs, Route, integer
