@@ -331,7 +331,7 @@ def test_a_restated_problem_is_not_compiled_again_and_evaluations_are_counted():
     second = certify(problem.at(1.0), np.ones(2))
     assert second.evidence in ("local", "proved")
     # Nothing is compiled anew; the program is read once for squares and once for degrees, which hang on `given`.
-    assert len(traces) - before <= 2
+    assert len(traces) - before <= 1
     assert first.evaluations == second.evaluations > 3 + 2 * 6
 
 
