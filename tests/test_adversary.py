@@ -43,7 +43,7 @@ def test_a_bilinear_saddle_that_plain_steps_leave():
         away.append(residual(problem, {"x": x, "y": y}))
     assert away[-1] > 10 * away[0]
     solution = quick(problem)
-    assert solution.status == "local" and "saddle" in solution.certificate.note
+    assert solution.status == "optimal" and "saddle" in solution.certificate.note
     np.testing.assert_allclose(solution.x["y"], np.linalg.solve(A, -B), atol=1e-6)
     np.testing.assert_allclose(solution.x["x"], np.linalg.solve(A.T, -C), atol=1e-6)
 
@@ -69,7 +69,7 @@ def test_a_bounded_quadratic_game_is_that_of_a_complementarity_solver():
         assert progress.reason == "both gradients vanished"
         np.testing.assert_allclose(np.concatenate([progress.x["x"], progress.x["y"]]), truth, atol=1e-6)
     found = certify(problem, jax.tree.map(np.asarray, progress.x))
-    assert found.evidence == "local" and found.bound_multipliers.shape == (6,)
+    assert found.evidence == "proved" and found.bound_multipliers.shape == (6,)
 
 
 def test_the_largest_residual_of_a_regression_is_that_of_a_linear_program():

@@ -159,7 +159,7 @@ def test_bad_settings_and_calls_are_told():
         (lambda: smooth(samples=2.5), ValueError, "samples must be a positive int"),
         (lambda: forward(tangents=0), ValueError, "tangents must be a positive int"),
         (lambda: forward(directions="rademacher"), TypeError, "directions must be a function"),
-        (lambda: straight_through(jnp.round), TypeError, "needs surrogate="),
+        (lambda: straight_through(jnp.round), TypeError, "or surrogate="),
         (lambda: smooth(3.0), TypeError, "takes a function"),
         (lambda: jax.grad(smooth(jnp.sum))(jnp.ones(2)), ValueError, "needs key="),
         (lambda: jax.grad(smooth(jnp.sum))(jnp.ones(2), key="k"), TypeError, "key must be an int or a JAX key"),

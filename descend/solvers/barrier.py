@@ -71,7 +71,7 @@ class Barrier:
     def both(self, x: Any) -> tuple[Any, Any]:
         """Loss and constraint values."""
         scale = jnp.asarray(self.scale, x.dtype)
-        loss, constraints = self.problem.evaluate(self.problem.domain.unravel(x * scale))
+        loss, constraints, *_ = self.problem.evaluate(self.problem.domain.unravel(x * scale))
         broad = [
             jnp.ravel(jnp.broadcast_to(c, s)).astype(x.dtype) for c, s in zip(constraints, self.shapes, strict=True)
         ]
