@@ -205,9 +205,9 @@ def back(function: Callable[..., Any], out: Any, arguments: tuple[Any, ...]) -> 
     ranks = [leaf.ndim for leaf in leaves]
 
     def host(*arrays: Any) -> Any:
-        arrays = [np.asarray(a) for a in arrays]
-        lead = np.broadcast_shapes(*[a.shape[: a.ndim - rank] for a, rank in zip(arrays, ranks, strict=True)])
-        full = [np.broadcast_to(a, lead + a.shape[a.ndim - rank :]) for a, rank in zip(arrays, ranks, strict=True)]
+        read = [np.asarray(a) for a in arrays]
+        lead = np.broadcast_shapes(*[a.shape[: a.ndim - rank] for a, rank in zip(read, ranks, strict=True)])
+        full = [np.broadcast_to(a, lead + a.shape[a.ndim - rank :]) for a, rank in zip(read, ranks, strict=True)]
         answers = [np.full((*lead, *leaf.shape), np.nan, leaf.dtype) for leaf in jax.tree.leaves(out)]
         for index in np.ndindex(*lead):
             with contextlib.suppress(Exception):

@@ -181,7 +181,8 @@ def _constraint(function: Any, lower: Any, upper: Any, scale: Any, name: str | N
     """
     if not callable(function):
         raise TypeError(f"a constraint takes a function of x first, got {function!r}")
-    name = name or getattr(function, "__name__", type(function).__name__)
+    own: str = getattr(function, "__name__", type(function).__name__)
+    name = name or own
     try:
         low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
     except (TypeError, ValueError):

@@ -26,11 +26,10 @@ def as_key(key: Any) -> jax.Array:
     """
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
         return jax.random.key(int(key))
-    if isinstance(key, (jax.Array, np.ndarray)):
-        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            return key
-        if key.dtype == jnp.uint32 and key.shape[-1:] == (2,):
-            return jax.random.wrap_key_data(jnp.asarray(key))
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    if isinstance(key, (jax.Array, np.ndarray)) and key.dtype == jnp.uint32 and key.shape[-1:] == (2,):
+        return jax.random.wrap_key_data(jnp.asarray(key))
     raise TypeError(f"key must be an int or a JAX key, got {type(key).__name__}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -114,7 +115,7 @@ class Problem:
         put("baselines", {name: self.point(x, f"baseline {name!r}") for name, x in self.baselines.items()})
         put("untraceable", "declared a black box" if self.black_box else self._trace())
         put("black_box", self.untraceable is not None)
-        calls.check_adversary(self.adversary, self.domain.names, self._excluded())
+        calls.check_adversary(tuple(self.adversary), self.domain.names, self._excluded())
 
     @property
     def _functions(self) -> list[Callable[..., Any]]:
@@ -207,7 +208,7 @@ class Problem:
 
     def _evaluate(self, x: Any, key: Any, batch: Any) -> Evaluation:
         if batch is None and self.batch_size is not None and self.rows > self.batch_size:
-            return calls.average(lambda rows: self._evaluate(x, key, rows), self.data, self.batch_size, self.black_box)
+            return calls.average(lambda rows: self._evaluate(x, key, rows), self.data, self.batch_size, bool(self.black_box))
         batch = self.data if batch is None else batch
         if self.black_box and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, key, batch))):
             return self._call_back(x, key, batch)
@@ -314,7 +315,7 @@ class Problem:
         ]
         lines.append("over " + ", ".join(labels))
         lines += [f"subject to {constraint}" for constraint in self.subject_to]
-        notes = ["black box"] * self.black_box + ["random"] * self.random
+        notes = ["black box"] * bool(self.black_box) + ["random"] * self.random
         if self.data is not None:
             notes.append(f"{self.rows} rows" + (f" in batches of {self.batch_size}" if self.batch_size else ""))
         return "\n    ".join(lines + ([f"({', '.join(notes)})"] if notes else []))

@@ -8,6 +8,7 @@ ordinary code: it is not looked at, and whoever replaces y leaves it unused.
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir

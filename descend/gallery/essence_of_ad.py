@@ -73,7 +73,9 @@ def jacobians(f, x):
 
 
 def work(f, x):
-    return jax.jit(f).lower(x).cost_analysis()["flops"]
+    costs = jax.jit(f).lower(x).cost_analysis()
+    assert costs is not None
+    return costs["flops"]
 
 
 def run(key):

@@ -48,7 +48,7 @@ def run(key):
     def surrogate(logits, key):
         """Mean of the reward, above its mean, times the log-probability."""
         totals, chances = jax.vmap(lambda k: trajectory(logits, process, k))(jax.random.split(key, RUNS))
-        return jnp.mean(jax.lax.stop_gradient(totals - totals.mean()) * chances)
+        return jnp.mean(jax.lax.stop_gradient(totals - jnp.mean(totals)) * chances)
 
     def error(hessian):
         found = jnp.mean(jax.lax.map(hessian, jax.random.split(drawn, REPEATS)), axis=0)

@@ -15,6 +15,8 @@ The paper's penalty on the length of programs and its amortized inference are le
 that are exactly the hidden one: many others come near it.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -105,13 +107,14 @@ def run(key):
         at = start(first)
         adam = optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
 
-        def step(carry, now):
+        def step(carry, now) -> Any:
             at, state = carry
             key, number = now
             objective = lambda at: through(*at, *drawn(key, which, 0, 4000, BATCH), number)  # noqa: E731
             updates, state = adam.update(jax.grad(objective)(at), state)
+            assert isinstance(updates, tuple)
             program, network = updates
-            faster = [6 * logits for logits in program]
+            faster = jax.tree.map(lambda logits: 6 * logits, program)
             return (optax.apply_updates(at, (faster, network)), state), None
 
         each = jax.random.split(rest, STEPS), jnp.arange(STEPS)

@@ -14,6 +14,8 @@ of the paper, for float32; the strength of the penalty is the best of 2, 6 and 2
 That it beats pruning by magnitude, as published for larger networks, does not reproduce here: it stays below.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -90,7 +92,7 @@ def run(key):
     train, test = (x[:2000], y[:2000]), (x[2000:], y[2000:])
     ones = jnp.ones((2, HIDDEN), jnp.float32)
 
-    def trained(start, objective, key):
+    def trained(start, objective, key) -> Any:
         adam = optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
 
         def step(carry, key):

@@ -23,6 +23,7 @@ from descend.inspection.moments import trust_of
 from descend.inspection.reference import Reference
 from descend.program.walk import walk
 from descend.routes.program import takes_key
+from descend.routes.route import integer
 
 PLAIN = "jax.grad"
 """The name of plain differentiation in a comparison."""
@@ -132,7 +133,7 @@ def _check(f: Any, at: Any, estimates: Any, scale: Any, wanted: Any, evaluations
         raise ValueError(f"scale must be a positive number, got {scale!r}")
     if not 0 < wanted < 1:
         raise ValueError(f"wanted is a cosine between 0 and 1, got {wanted!r}")
-    routes.route.integer("evaluations", evaluations)
+    integer("evaluations", evaluations)
 
 
 def _named(among: Any) -> list[tuple[str, Any]]:

@@ -43,7 +43,7 @@ class Dense:
 
         def both(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             loss, constraints, *_ = plain.evaluate(domain.unravel(u * scale.astype(u.dtype)))
-            over = [(jnp.asarray(self.lower, u.dtype) - u)[low], (u - jnp.asarray(self.upper, u.dtype))[high]]
+            over: list[Any] = [(jnp.asarray(self.lower, u.dtype) - u)[low], (u - jnp.asarray(self.upper, u.dtype))[high]]
             equal = [jnp.zeros(0, u.dtype)]
             for stated, value in zip(problem.subject_to, constraints, strict=True):
                 shape = np.broadcast_shapes(stated.lower.shape, stated.upper.shape, stated.scale.shape, value.shape)

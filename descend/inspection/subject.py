@@ -163,8 +163,8 @@ class Subject:
 
     def compiled(self, name: str, build: Callable[[], Any]) -> Any:
         """A jitted program, shared by all inspections of this problem."""
-        name = ("inspection", name, self.dtype, *sorted(self.limits.items()))
-        return self.problem.compiled(name, lambda: jax.jit(build()))
+        full = ("inspection", name, self.dtype, *sorted(self.limits.items()))
+        return self.problem.compiled(full, lambda: jax.jit(build()))
 
     def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(row, shared)` over the rows of arrays: at once, or in pieces where the points are long."""

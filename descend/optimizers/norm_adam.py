@@ -33,16 +33,16 @@ def norm_adam(
     Source: Adam, Kingma & Ba (2015), with the scalar second moment of AdaGrad-Norm, Ward, Wu & Bottou (2019).
     """
 
-    def init(parameters: Any) -> NormAdamState:
-        mean = jax.tree.map(jnp.zeros_like, parameters)
-        dtype = jnp.result_type(*jax.tree.leaves(parameters))
+    def init(params: Any) -> NormAdamState:
+        mean = jax.tree.map(jnp.zeros_like, params)
+        dtype = jnp.result_type(*jax.tree.leaves(params))
         return NormAdamState(jnp.zeros((), jnp.int32), mean, jnp.zeros((), dtype))
 
-    def update(gradient: Any, state: NormAdamState, parameters: Any = None) -> tuple[Any, NormAdamState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, NormAdamState]:
         count = state.count + 1
-        size = sum(leaf.size for leaf in jax.tree.leaves(gradient))
-        square = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)) / max(size, 1)
-        mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, gradient)
+        size = sum(leaf.size for leaf in jax.tree.leaves(updates))
+        square = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(updates)) / max(size, 1)
+        mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, updates)
         square = b2 * state.square + (1 - b2) * square
         divisor = (1 - b1**count) * (jnp.sqrt(square / (1 - b2**count)) + eps)
         updates = jax.tree.map(lambda m: (m / divisor).astype(m.dtype), mean)

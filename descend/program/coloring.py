@@ -23,9 +23,9 @@ def columns(pattern: sparse.sparray | np.ndarray) -> np.ndarray:
         Curtis, Powell and Reid, "On the estimation of sparse Jacobian matrices" (1974); Gebremedhin, Manne and Pothen,
         "What color is your Jacobian?" (2005).
     """
-    by_row = sparse.csr_array(pattern).astype(bool)
+    by_row = sparse.csr_array(pattern, dtype=bool)
     by_column = sparse.csc_array(by_row)
-    n = by_row.shape[1]
+    n = len(by_column.indptr) - 1
     color = np.full(n, -1, np.int64)
     for j in np.argsort(-np.diff(by_column.indptr), kind="stable"):
         rows = by_column.indices[by_column.indptr[j] : by_column.indptr[j + 1]]

@@ -1,10 +1,13 @@
 """Which inputs each number of an array depends on: a set for each, stored once however many numbers share it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+
+Rows = Any
+"""A `scipy.sparse.csr_array` whose rows are sets; scipy does not annotate its shape."""
 
 LARGEST = 20_000_000
 """The number of (number, input) pairs that are followed one by one; beyond, a whole array shares one set."""
@@ -18,14 +21,14 @@ class Sets(NamedTuple):
         which: for each number the index of its set, shaped like the array.
     """
 
-    rows: sparse.csr_array
+    rows: Rows
     which: np.ndarray
 
     @property
     def nothing(self) -> bool:
         return self.rows.nnz == 0
 
-    def pattern(self) -> sparse.csr_array:
+    def pattern(self) -> Rows:
         """Boolean, shape (numbers, inputs)."""
         return (
             self.rows[self.which.ravel()] if self.which.size else sparse.csr_array((0, self.rows.shape[1]), dtype=bool)
@@ -54,7 +57,7 @@ def singletons(shape: tuple[int, ...], first: int, inputs: int) -> Sets:
     return Sets(sparse.csr_array(data, shape=(size, inputs)), np.arange(size).reshape(shape))
 
 
-def distinct(rows: sparse.csr_array) -> tuple[sparse.csr_array, np.ndarray]:
+def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
     """The distinct sets among rows, and for each row the index of its own; told apart by random 64-bit sums."""
     marks = np.random.default_rng(0).integers(1, 2**63, rows.shape[1], dtype=np.uint64)
     sums = np.concatenate([[np.uint64(0)], np.cumsum(marks[rows.indices], dtype=np.uint64)])
@@ -86,7 +89,7 @@ def unions(parts: Sequence[Sets]) -> Sets:
     return total
 
 
-def stacked(parts: Sequence[Sets]) -> tuple[sparse.csr_array, np.ndarray]:
+def stacked(parts: Sequence[Sets]) -> tuple[Rows, np.ndarray]:
     """The sets of all numbers of several arrays in a row, ravelled: (rows, which)."""
     offsets = np.cumsum([0, *(part.rows.shape[0] for part in parts)])
     which = np.concatenate([part.which.ravel() + offset for part, offset in zip(parts, offsets, strict=False)])
@@ -112,7 +115,7 @@ def gathered(sets: Sets, into: np.ndarray, shape: tuple[int, ...], source: np.nd
     return Sets(rows, which[index].reshape(shape))
 
 
-def pairs(a: Sets, b: Sets) -> tuple[sparse.csr_array, sparse.csr_array]:
+def pairs(a: Sets, b: Sets) -> tuple[Rows, Rows]:
     """The distinct pairs of sets that meet number by number, as two arrays of rows."""
     one, two = np.broadcast_arrays(a.which, b.which)
     found = np.unique(one.ravel() * b.rows.shape[0] + two.ravel())

@@ -12,10 +12,10 @@ from scipy import sparse
 
 from descend.program import compat
 from descend.program.array import Array, variable
-from descend.program.dependence import LARGEST, distinct
+from descend.program.dependence import LARGEST, Rows, distinct
 from descend.program.parts import Reader
 
-Pair = tuple[sparse.csr_array, sparse.csr_array]
+Pair = tuple[Rows, Rows]
 
 
 class Degree(IntEnum):
@@ -40,7 +40,7 @@ class Structure:
     def __init__(self, outputs: list[Array], interactions: list[Pair], inputs: int):
         self.degree = np.concatenate([np.zeros(0, np.int8), *(out.degree.ravel() for out in outputs)])
         patterns = [sparse.csr_array((0, inputs), dtype=bool), *(out.sets.pattern() for out in outputs)]
-        self.jacobian = sparse.csr_array(sparse.vstack(patterns, format="csr"))
+        self.jacobian: Rows = sparse.csr_array(sparse.vstack(patterns, format="csr"))
         self._interactions = interactions
 
     @property

@@ -93,8 +93,8 @@ def contract(
     c, u = (jax.ShapeDtypeStruct(each.shape[-1:], each.dtype) for each in (c, u))
     matrix = c.size <= 1 or c.size * u.size <= _MATRIX
     chunk = chunk or max(1, _AT_ONCE // max(1, c.size + u.size, *(p.width for p in point.programs)))
-    chunk = max(1, chunk // together)
-    chunk = max(d for d in range(1, min(chunk, count) + 1) if count % d == 0)
+    most = max(1, chunk // together)
+    chunk = max(d for d in range(1, min(most, count) + 1) if count % d == 0)
 
     def part(indices: Any) -> tuple[Any, Any]:
         c, u = (each.reshape(-1, each.shape[-1]) for each in jax.vmap(sample)(indices))

@@ -166,8 +166,9 @@ def _sizes(point: Point) -> np.ndarray:
 
 
 def _outcome(site: Site, index: Any) -> Any:
-    last = site.family.outcomes(*site.parameters) - 1
-    return jax.lax.stop_gradient(site.family.outcome(jnp.minimum(index, last), *site.parameters))
+    count = site.family.outcomes(*site.parameters)
+    assert count is not None
+    return jax.lax.stop_gradient(site.family.outcome(jnp.minimum(index, count - 1), *site.parameters))
 
 
 def _prob(site: Site, index: Any, y: Any) -> Any:

@@ -8,6 +8,7 @@ if the run failed. In a run that did not fail it changes nothing: a NaN derivati
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -104,7 +105,7 @@ class Neighbors(Route):
         plain = read(f, arguments)
 
         def evaluated(*args: Any, **kwargs: Any) -> Any:
-            points, values = self.past(*args, **kwargs) if callable(self.past) else self.past
+            points, values = self._evaluated(*args, **kwargs)
             leaves = jax.tree.leaves((points,) if len(args) == 1 else points)
             if len(leaves) != len(jax.tree.leaves(args)) or len({len(leaf) for leaf in leaves}) != 1:
                 raise ValueError(
@@ -114,6 +115,10 @@ class Neighbors(Route):
             return chosen, jax.tree.leaves(values)
 
         return plain, read(evaluated, arguments)
+
+    def _evaluated(self, *args: Any, **kwargs: Any) -> Any:
+        """The points and the values that are known at these arguments."""
+        return self.past(*args, **kwargs) if callable(self.past) else self.past
 
     def tangent(self, point: Point) -> tuple[Any, ...]:
         vectors = Vectors.of(point)

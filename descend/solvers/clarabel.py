@@ -1,5 +1,6 @@
 """Clarabel, the native conic interior-point method: for convex quadratic problems."""
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -46,8 +47,7 @@ class Clarabel(Solver):
         return ClarabelState(np.asarray(problem.domain.ravel(start), np.float64))
 
     def step(self, problem: Problem, state: ClarabelState) -> tuple[ClarabelState, Progress]:
-        import clarabel
-
+        clarabel = importlib.import_module("clarabel")
         read, hull = convex_program(problem), problem.domain.polyhedron
         if read is None or hull is None:
             raise ValueError("Clarabel needs a convex quadratic problem over sets that linear conditions state")
@@ -76,9 +76,8 @@ class Clarabel(Solver):
 
 def conic(flat: Flat, found: Coefficients, hull: Any) -> tuple[list[Any], np.ndarray, list[Any]]:
     """Rows, values and cones of values - rows x in a product of cones."""
-    import clarabel
-
-    n, eye = flat.size, sparse.eye_array(flat.size, format="csr")
+    clarabel = importlib.import_module("clarabel")
+    n, eye = flat.size, sparse.csr_array(sparse.eye_array(flat.size))
     linear = np.array([i not in found.bowls for i in range(flat.constraints)], bool)
     low, high = flat.lower - found.offsets, flat.upper - found.offsets
     equal = linear & (low == high)

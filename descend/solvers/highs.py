@@ -58,14 +58,16 @@ class Highs(Solver):
         found, whole = coefficients(flat, known), integral(problem)
         rows = sparse.csr_array(sparse.vstack([found.rows, hull.rows]))
         program = highspy.HighsLp()
-        program.num_col_, program.num_row_ = flat.size, rows.shape[0]
+        lower = np.concatenate([flat.lower - found.offsets, hull.values])
+        upper = np.concatenate([flat.upper - found.offsets, hull.values])
+        program.num_col_, program.num_row_ = flat.size, len(lower)
         program.col_cost_, program.offset_ = found.slope, found.constant
         program.col_lower_, program.col_upper_ = hull.lower, hull.upper
-        program.row_lower_ = np.concatenate([flat.lower - found.offsets, hull.values])
-        program.row_upper_ = np.concatenate([flat.upper - found.offsets, hull.values])
+        program.row_lower_, program.row_upper_ = lower, upper
         program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        program.a_matrix_.start_, program.a_matrix_.index_ = rows.indptr, rows.indices
-        program.a_matrix_.value_ = rows.data
+        program.a_matrix_.start_ = np.asarray(rows.indptr, np.int32)
+        program.a_matrix_.index_ = np.asarray(rows.indices, np.int32)
+        program.a_matrix_.value_ = np.asarray(rows.data, np.float64)
         if whole.any():
             kinds = highspy.HighsVarType
             program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]

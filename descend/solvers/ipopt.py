@@ -1,5 +1,6 @@
 """IPOPT, the native interior-point method, with exact derivatives: for smooth constrained problems."""
 
+import importlib
 import importlib.util
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -58,7 +59,7 @@ class Ipopt(Solver):
 
     def step(self, problem: Problem, state: IpoptState) -> tuple[IpoptState, Progress]:
         try:
-            import cyipopt
+            cyipopt = importlib.import_module("cyipopt")
         except ImportError:
             raise ImportError("Ipopt needs cyipopt: pip install 'descend[ipopt]'") from None
         scaled = Scaled(problem)
