@@ -23,7 +23,8 @@ _ROOMS = (
     "solution", "solvers",
 )  # fmt: skip
 
-__all__ = [*_NAMES, *_ROOMS]  # noqa: PLE0604 (the names come from the tables above)
+# The names come from the tables above.
+__all__ = [*_NAMES, *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

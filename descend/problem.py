@@ -208,7 +208,9 @@ class Problem:
 
     def _evaluate(self, x: Any, key: Any, batch: Any) -> Evaluation:
         if batch is None and self.batch_size is not None and self.rows > self.batch_size:
-            return calls.average(lambda rows: self._evaluate(x, key, rows), self.data, self.batch_size, bool(self.black_box))
+            return calls.average(
+                lambda rows: self._evaluate(x, key, rows), self.data, self.batch_size, bool(self.black_box)
+            )
         batch = self.data if batch is None else batch
         if self.black_box and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, key, batch))):
             return self._call_back(x, key, batch)

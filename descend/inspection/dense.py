@@ -43,7 +43,8 @@ class Dense:
 
         def both(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             loss, constraints, *_ = plain.evaluate(domain.unravel(u * scale.astype(u.dtype)))
-            over: list[Any] = [(jnp.asarray(self.lower, u.dtype) - u)[low], (u - jnp.asarray(self.upper, u.dtype))[high]]
+            lower, upper = jnp.asarray(self.lower, u.dtype), jnp.asarray(self.upper, u.dtype)
+            over: list[Any] = [(lower - u)[low], (u - upper)[high]]
             equal = [jnp.zeros(0, u.dtype)]
             for stated, value in zip(problem.subject_to, constraints, strict=True):
                 shape = np.broadcast_shapes(stated.lower.shape, stated.upper.shape, stated.scale.shape, value.shape)

@@ -86,8 +86,18 @@ def _solved(dense: Dense) -> Any:
     if dense.bounded_only:
         options = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 0.0, "gtol": 1e-13}
         return minimize(value, dense.start, jac=slope, bounds=bounds, method="L-BFGS-B", options=options)
-    over = NonlinearConstraint(lambda u: dense.values(u)[1], -np.inf, 0.0, jac=lambda u: dense.slopes(u)[1])
-    equal = NonlinearConstraint(lambda u: dense.values(u)[2], 0.0, 0.0, jac=lambda u: dense.slopes(u)[2])
+    over = NonlinearConstraint(
+        lambda u: dense.values(u)[1],
+        -np.inf,
+        0.0,
+        jac=lambda u: dense.slopes(u)[1],  # pyright: ignore[reportArgumentType]
+    )
+    equal = NonlinearConstraint(
+        lambda u: dense.values(u)[2],
+        0.0,
+        0.0,
+        jac=lambda u: dense.slopes(u)[2],  # pyright: ignore[reportArgumentType]
+    )
     conditions = [over, *([equal] if dense.equalities else [])]
     options = {"maxiter": 1000, "ftol": 1e-15}
     return minimize(

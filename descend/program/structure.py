@@ -78,9 +78,9 @@ class Structure:
         for left, right in self._merged():
             meet = (np.diff(left.indptr) > 0) & (np.diff(right.indptr) > 0)
             links.append(sparse.csr_array(left[meet] + right[meet]))
-        table = sparse.csr_array(sparse.vstack(links, format="csr")).astype(np.int8)
+        table = sparse.csr_array(sparse.vstack(links, format="csr"), dtype=np.int8)
         # Inputs and links are the two kinds of nodes of a graph; a group is a component.
-        graph = sparse.bmat([[None, table.T], [table, None]]) if table.shape[0] else sparse.csr_array((n, n))
+        graph = sparse.bmat([[None, table.T], [table, None]]) if len(table.indptr) > 1 else sparse.csr_array((n, n))
         _, label = sparse.csgraph.connected_components(graph, directed=False)
         order = np.argsort(label[:n], kind="stable")
         parts = np.split(order, np.flatnonzero(np.diff(label[:n][order])) + 1) if n else []

@@ -43,10 +43,12 @@ def coloring(pattern: Any) -> Coloring:
     dense = not scipy.sparse.issparse(pattern)
     if dense and np.ndim(pattern) != 2:
         raise TypeError(f"pattern must be a matrix, outputs by inputs, got shape {np.shape(pattern)}")
-    matrix = scipy.sparse.csc_matrix(np.asarray(pattern) != 0 if dense else pattern)
+    pattern = np.asarray(pattern) != 0 if dense else pattern
+    matrix = scipy.sparse.csc_matrix(pattern)
+    outputs, inputs = pattern.shape
     matrix.eliminate_zeros()
-    taken: list[set[int]] = [set() for _ in range(matrix.shape[0])]
-    colors = np.zeros(matrix.shape[1], int)
+    taken: list[set[int]] = [set() for _ in range(outputs)]
+    colors = np.zeros(inputs, int)
     for column in np.argsort(-np.diff(matrix.indptr), kind="stable"):
         rows = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
         forbidden = set().union(*(taken[row] for row in rows))
@@ -54,4 +56,4 @@ def coloring(pattern: Any) -> Coloring:
         for row in rows:
             taken[row].add(int(colors[column]))
     entries = matrix.tocoo()
-    return Coloring((int(matrix.shape[0]), int(matrix.shape[1])), colors, entries.row, entries.col)
+    return Coloring((int(outputs), int(inputs)), colors, entries.row, entries.col)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.routes.coloring import coloring
+from descend.routes.coloring import Coloring, coloring
 from descend.routes.directions import Vectors, columns, vectorized
 from descend.routes.point import Point
 from descend.routes.program import Arguments
@@ -98,7 +99,12 @@ class Finite(Route):
             integer("chunk", self.chunk)
         if not isinstance(self.stencil, Stencil):
             raise TypeError(f"stencil must be a Stencil such as central, got {self.stencil!r}")
-        object.__setattr__(self, "colors", None if self.pattern is None else coloring(self.pattern))
+        _ = self.colors  # a pattern that is no matrix is refused here
+
+    @cached_property
+    def colors(self) -> Coloring | None:
+        """The columns of the pattern in groups, if there is one."""
+        return None if self.pattern is None else coloring(self.pattern)
 
     def evaluations(self, n: int) -> int:
         """How many values a gradient by n numbers costs."""
@@ -132,16 +138,18 @@ class Finite(Route):
         if self.colors is None:
             column = lambda k: slope(steps * (jnp.arange(vectors.size) == k)) / steps[k]  # noqa: E731
             return vectors.result(columns(point, column, along, vectors.size, self.chunk))
-        return vectors.result(self._colored(point, slope, steps, along, base.size))
+        return vectors.result(self._colored(self.colors, point, slope, steps, along, base.size))
 
-    def _colored(self, point: Point, slope: Callable[..., Any], steps: Any, along: Any, outputs: int) -> Any:
-        shape, colors, rows, places = self.colors
+    def _colored(
+        self, groups: Coloring, point: Point, slope: Callable[..., Any], steps: Any, along: Any, outputs: int
+    ) -> Any:
+        shape, colors, rows, places = groups
         if shape != (outputs, along.size):
             raise ValueError(f"pattern must be of shape {(outputs, along.size)}, outputs by inputs, got {shape}")
         if not len(rows):
             return jnp.zeros(outputs, along.dtype)
         moves = lambda color: slope(jnp.where(jnp.asarray(colors) == color, steps, 0))  # noqa: E731
-        differences = vectorized(point, moves, self.colors.count, self.chunk)
+        differences = vectorized(point, moves, groups.count, self.chunk)
         entries = differences[colors[places], rows] / steps[places]
         return jax.ops.segment_sum(entries * along[places], jnp.asarray(rows), outputs)
 
