@@ -24,6 +24,7 @@ def within(share, repetitions):
     return 0.92 - slack <= share <= 0.98 + slack
 
 
+@pytest.mark.slow
 def test_in_small(calibration):
     cases = {case.name: case for case in calibration.cases()}
     rows = [calibration.measure(cases[name], 150, 4000) for name in ("400 numbers", "parity")]

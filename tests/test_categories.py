@@ -48,6 +48,7 @@ QUICK = {"shared", "scan", "branch", "reused", "constant"}
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.laws) for name in FUNCTIONS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_category_gives_the_jacobian(name):
     f = FUNCTIONS[name]
@@ -67,6 +68,7 @@ def test_sparsity_of_a_stencil():
     np.testing.assert_array_equal(pattern, np.eye(4, 5, dtype=bool) | np.eye(4, 5, 1, dtype=bool))
 
 
+@pytest.mark.slow
 def test_it_is_a_functor():
     """The arrow of a composition is the composition of the arrows, and that of the identity the identity."""
     f, g = FUNCTIONS["network"], lambda y: jnp.cumsum(y) * y[0]

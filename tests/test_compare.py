@@ -80,6 +80,7 @@ def test_the_table_the_record_and_the_page(flat, tmp_path):
     assert "<svg" in html and "OSError: no license" in html and "cosine with the descent direction" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "f",
     [parity, lambda x: jnp.where(jnp.all(abs(x - 7) < 1e-6), 1.0, 0.0), lambda x: jnp.sum(0 * x)],
@@ -136,6 +137,7 @@ def test_a_random_function_is_judged_by_its_mean():
     assert found.rows[1].verdict == "unbiased"
 
 
+@pytest.mark.slow
 def test_every_route_of_the_library_by_default():
     found = descend.compare_routes(lambda x: jnp.sum(x**2), at=jnp.ones(2), truth=2 * jnp.ones(2), estimates=4)
     assert {row.name.partition("(")[0] for row in found.rows} >= {"jax.grad", "smooth", "forward"}

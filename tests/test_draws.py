@@ -227,6 +227,7 @@ def test_draws_are_ordinary_numbers():
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["walk"])
 def test_a_walk_is_unbiased(name):
     """Through a scan with a branch; `jax.grad` alone sees nothing of it."""
@@ -348,6 +349,7 @@ def test_what_cannot_be_done_is_told():
     assert np.isfinite(through)
 
 
+@pytest.mark.slow
 def test_failed_runs_are_left_out():
     """A fifth of the runs fail, whatever x: the others tell, in reverse mode too."""
 

@@ -203,6 +203,7 @@ def test_workers_give_the_same_run(tmp_path, monkeypatch):
     assert died.trace.value == alone.trace.value
 
 
+@pytest.mark.slow
 def test_a_hanging_evaluation_is_ended():
     problem = descend.Problem(hanging, over=descend.Real(2), black_box=True)
     began = time.monotonic()

@@ -17,6 +17,7 @@ def wave(x):
     return jnp.sum(jnp.sin(x) * x[0]) + jnp.prod(x)
 
 
+@pytest.mark.slow
 def test_the_step_follows_the_noise():
     """With noise of 1e-4 a step chosen for rounding errs by 10; the chosen one by about noise^(2/3)."""
     x = np.array([0.5, -1.0, 1.5])

@@ -12,6 +12,7 @@ from descend.routes import score, smooth
 X = jnp.array([0.1, 0.9, 0.35, 0.6, 0.2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "f",
     [
@@ -29,6 +30,7 @@ def test_a_gradient_that_is_zero_almost_everywhere(f):
     assert found.best is found["smooth"]
 
 
+@pytest.mark.slow
 def test_a_perturbed_argmax_comes_with_its_error():
     """Two keys give two gradients: how far apart is stated, and how many samples a wanted cosine takes."""
     f = lambda x: jnp.arange(5.0) @ jax.nn.one_hot(jnp.argmax(x), 5)  # noqa: E731
@@ -55,6 +57,7 @@ def test_a_bernoulli_draw():
         assert found["plain"].verdict == "refused" and found["route"].verdict == "unbiased"
 
 
+@pytest.mark.slow
 def test_both_modes():
     """No `custom_vjp` that refuses a jvp: forward and reverse agree on every route chosen here."""
     f = lambda x: jnp.sum(jnp.round(3 * x))  # noqa: E731

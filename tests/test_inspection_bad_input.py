@@ -66,6 +66,7 @@ def halved_again(x):
 halved.defjvp(lambda primals, tangents: (halved(primals[0]), halved(tangents[0])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("f", "words"),
     [

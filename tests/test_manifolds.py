@@ -136,6 +136,7 @@ def quick(problem, **settings):
     return descend.solve(problem, progress=False, budget=descend.Budget(seconds=60), **settings)
 
 
+@pytest.mark.slow
 def test_the_rayleigh_quotient_is_certified():
     problem = descend.Problem(lambda x: x @ A @ x, over=Sphere(8))
     solution = quick(problem)

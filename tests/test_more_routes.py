@@ -149,6 +149,7 @@ def test_guides_and_shaping():
 # --- window and remat -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_windows_follow_the_lyapunov_exponent():
     """The logistic map: at r = 3.9 derivatives explode and are cut; at 3.2 they do not and nothing is."""
     f = Unroll(lambda r, s, t: (r * s * (1 - s), s), jnp.array(0.3), 200)
@@ -231,6 +232,7 @@ def test_local_credit_does_not_pay_for_the_others():
 # --- neighbors and surrogate ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_neighbors_ask_for_nothing_new():
     """A slope of three of thirty numbers, from 60 noisy evaluations: the penalty finds it, least squares does not."""
     rng = np.random.default_rng(0)

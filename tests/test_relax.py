@@ -167,6 +167,7 @@ def test_ties_share():
     np.testing.assert_allclose(relax.argmax(np.ones(4), temperature=0.1), 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [relax.box, relax.polynomial], ids=lambda f: type(f).__name__)
 def test_infinities_keep_their_places(family):
     settings = {"temperature": 0.1, "family": family}
@@ -182,6 +183,7 @@ def test_infinities_keep_their_places(family):
         assert np.all(np.isfinite(jax.grad(lambda x, op=op: jnp.sum(op(x, **settings)[1:3]))(EDGES)))
 
 
+@pytest.mark.slow
 def test_small_and_empty():
     for op in (relax.sort, relax.rank, relax.floor, relax.heaviside, relax.argsort):
         assert op(np.zeros(0), temperature=0.1).size == 0

@@ -60,6 +60,7 @@ def _swap_loss(family, z):
     return jax.vmap(lambda z: relax.network_sort(jnp.stack([0 * z, z]), temperature=1 / SLOPE, family=family)[0])(z)
 
 
+@pytest.mark.slow
 def test_which_swaps_are_monotone_and_what_they_lose():
     """At slope 1: published for the monotone ones; the logistic loses less than two of them, with wrong signs."""
     z = jnp.concatenate([jnp.linspace(-20, 20, 4001), jnp.array([-1e6, 1e6])])

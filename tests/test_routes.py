@@ -266,6 +266,7 @@ def test_smooth_of_abs_is_the_error_function():
     assert agrees(mean, error, special.erf(x / (sigma * np.sqrt(2))))
 
 
+@pytest.mark.slow
 def test_sigma_takes_trees_prefixes_and_tracers():
     f = lambda x, y: jnp.sum(x["a"] ** 3) + x["b"][0] ** 3 + y**3  # noqa: E731
     x, y = {"a": jnp.ones(2), "b": [jnp.asarray(1.0)]}, 1.0
@@ -295,6 +296,7 @@ def test_the_chunk_changes_no_draw():
         np.testing.assert_allclose(part, whole, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_many_outputs_agree_with_their_sum():
     """600 outputs of 600 inputs are too many for a matrix: the other branch of `contract`."""
     f = lambda x: jnp.sin(x) * jnp.sum(x)  # noqa: E731

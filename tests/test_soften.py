@@ -236,6 +236,7 @@ def test_what_cannot_be_softened_is_said_in_one_line_with_the_users_own():
         assert f"test_soften.py:{line}" in str(raised.value) and "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_small_and_odd_input(capfd):
     one = lambda f: descend.soften(f, temperature=1e-6)(np.array([0.6]))  # noqa: E731
     assert one(lambda x: jnp.sort(x)[0] + jnp.argsort(x)[0] + jnp.argmax(x) + jnp.median(x)) == pytest.approx(1.2)

@@ -13,13 +13,15 @@ from descend.solvers import Solver, ipopt
 from descend.solvers.algebra import convex_program, degrees
 from descend.solvers.flat import Flat
 
-SEQUENTIAL = 100  # variables up to which SLSQP, whose steps cost their cube, is cheap
+FEW = 20  # variables up to which another path costs a few thousand evaluations
 
 
 def smooth(problem: Problem) -> list[Stage]:
-    """The portfolio for smooth problems without noise: second derivatives first, where they are small enough.
+    """The portfolio for smooth problems without noise: gradients first, second derivatives where no certificate
+    is had.
 
-    Methods with different paths come next, from the same start, because a local optimum need not be the best one.
+    Where there are few variables, methods with different paths come next, from the same start, because a local optimum
+    need not be the best one.
     """
     if is_linear(problem):
         return [Stage(solvers.Highs(), None, "a linear problem"), *_after(problem)]
@@ -64,13 +66,13 @@ def _general(problem: Problem) -> list[Stage]:
             Stage(solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True),
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]
-    few = problem.domain.size <= SEQUENTIAL
-    other = solvers.SLSQP() if few else solvers.BoundedQuasiNewton(most=300)
+    closer = Stage(solvers.TrustRegion(), None, "second derivatives from the best point, if that is not certified")
+    others = [solvers.TrustRegion(), solvers.SLSQP(), *(stage.solver for stage in interior)]
     return [
-        Stage(solvers.TrustRegion(), None, "smooth, with exact second derivatives"),
-        Stage(other, None, again, alternative=True),
-        *[dataclasses.replace(stage, reason=again, alternative=True) for stage in interior],
-        Stage(solvers.TrustRegion(), None, "from the best point, if that is not certified"),
+        Stage(newton, None, "smooth: gradients cost least"),
+        closer,
+        *(Stage(solver, None, again, alternative=True) for solver in others if problem.domain.size <= FEW),
+        closer,
     ]
 
 
