@@ -85,7 +85,10 @@ class Incumbent:
         if feasible and problem.judge is not None:
             judge = judged(problem, x)
         if feasible and self.feasible:
-            better = (judge, charged) < (self.judge, self.loss - self.margin)
+            # What a violation within the tolerance gains is no merit: of two that cost the same, the cleaner one.
+            same = judge == self.judge and charged <= self.loss + self.tolerance * max(1.0, abs(self.loss))
+            cleaner = same and violation <= self.violation / 10 and self.violation > 0 and not self.margin
+            better = cleaner or (judge, charged) < (self.judge, self.loss - self.margin)
         else:
             better = self.x is None or (violation, charged) < (self.violation, self.loss)
         if better:

@@ -51,9 +51,12 @@ def _general(problem: Problem) -> list[Stage]:
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
     if problem.subject_to:
         lagrangian = solvers.AugmentedLagrangian(solvers.TrustRegion())
+        path = Stage(newton, None, again, alternative=True)
         if not interior:
             return [
                 Stage(solvers.SLSQP(), None, "smooth"),
+                path,
+                Stage(solvers.SLSQP(), None, "from the best point, if that is not certified"),
                 Stage(
                     solvers.InteriorPoint(), None, "second derivatives (descend[ipopt] has a native one)", fallback=True
                 ),
@@ -62,6 +65,7 @@ def _general(problem: Problem) -> list[Stage]:
         return [
             *interior,
             Stage(solvers.SLSQP(), None, again, alternative=True),
+            path,
             *[dataclasses.replace(stage, reason="from the best point, if that is not certified") for stage in interior],
             Stage(solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True),
             Stage(lagrangian, None, "if that stalls", fallback=True),
