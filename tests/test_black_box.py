@@ -41,6 +41,7 @@ def test_a_thousand_lanes_are_one_call():
     assert twin(x[0]) == np.floor(x[0]).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [True, False])
 def test_the_host_works_in_double(x64):
     kinds = set()

@@ -543,6 +543,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", BREAKS)
 def test_a_broken_domain_fails(law):
     base, parts = BREAKS[law]

@@ -324,6 +324,7 @@ def test_clipped_weights_lean_and_critics_do_not():
     assert z_score(estimates(score(samples=1, baseline=lambda x, key: 100 * x), coins), truth) < 4
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_told():
     endless = lambda x, key: jax.lax.while_loop(  # noqa: E731
         lambda c: c[0] < 2, lambda c: (c[0] + draws.bernoulli(c[1], x), jax.random.split(c[1])[0]), (0.0, key)

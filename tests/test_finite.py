@@ -44,6 +44,7 @@ def test_stencils_have_their_order(stencil, order):
     assert abs(np.log2(error(0.1) / error(0.05)) - order) < 0.1
 
 
+@pytest.mark.slow
 def test_patterns_save_evaluations():
     n, calls = 40, []
     band = np.eye(n, dtype=bool) | np.eye(n, k=1, dtype=bool)

@@ -346,6 +346,7 @@ def test_the_table_has_a_line_for_every_system():
 # What single systems rest on
 
 
+@pytest.mark.slow
 def test_smoothgrad_is_the_gradient_of_the_smoothed_score():
     """Against the closed form for one hidden layer of ReLUs; the error falls as one over the root of the copies."""
     from descend.gallery.smoothgrad import smoothed
@@ -365,6 +366,7 @@ def test_smoothgrad_is_the_gradient_of_the_smoothed_score():
     np.testing.assert_allclose(draws.std(0) / many.std(0), 4, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_forward_gradients_are_unbiased_with_the_variance_of_the_formula():
     """Where the gallery file takes it on trust that its draws are many enough: a quadratic, entry by entry."""
     slope = jnp.arange(1.0, 9.0)
@@ -387,6 +389,7 @@ def test_the_split_of_anyloss_is_stratified_and_its_padding_is_left_out():
     assert (train @ y, train @ (1 - y), train[50:].sum()) == (7, 28, 0)
 
 
+@pytest.mark.slow
 def test_the_reverse_derivative_of_a_circuit_is_its_boolean_difference():
     """Of parameters in which the circuit is linear; where a bit is copied and multiplied by itself, the two differ."""
     from descend.gallery.reverse_derivative import SIZES, circuit, mod_2
@@ -406,6 +409,7 @@ def test_the_counterexample_with_tied_parameters():
     assert jax.grad(lambda w: jax.nn.relu(w) - jax.nn.relu(-w))(0.0) == 0
 
 
+@pytest.mark.slow
 def test_the_trainable_gate_is_a_step_with_a_slope():
     from descend.gallery.trainable_gate import FINE, gate
 

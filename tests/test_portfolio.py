@@ -241,6 +241,7 @@ def test_a_certified_point_keeps_its_place_against_one_that_gains_by_violating()
     assert solution.status == "local" and solution.violation <= 1e-9, solution.certificate.note
 
 
+@needs_ipopt
 def test_a_start_without_derivatives_and_constraints_that_end_in_nan():
     problem = descend.Problem(
         lambda x: (x[0] - 3) ** 2 + x[1] ** 2,

@@ -87,6 +87,7 @@ def check(tmp_path, name, kills, seed):
     assert killed(file, tmp_path / "killed", EVALUATIONS[name], moments) == trace(whole)
 
 
+@pytest.mark.slow
 def test_one_killed_run(tmp_path):
     check(tmp_path, "cma", kills=1, seed=0)
 

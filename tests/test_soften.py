@@ -118,6 +118,7 @@ def test_straight_through_has_the_hard_value_and_the_soft_derivative():
         descend.straight_through(f, jnp.round, temperature=0.3)
 
 
+@pytest.mark.slow
 def test_trees_vmap_types_and_keywords():
     def f(p, *, scale=1.0, name="a", n=3):
         steps = jnp.where(p["w"] > p["b"], p["w"], -1)[:n]

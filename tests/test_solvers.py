@@ -13,7 +13,7 @@ import pytest
 import descend
 from descend import solvers
 from descend.laws import check_solver
-from descend.solvers import AskTell, Solver
+from descend.solvers import AskTell, Solver, ipopt
 
 
 def every_solver() -> list[type]:
@@ -29,6 +29,8 @@ def every_solver() -> list[type]:
 
 @pytest.mark.parametrize("kind", every_solver(), ids=lambda kind: kind.__name__)
 def test_laws(kind):
+    if kind is solvers.Ipopt and not ipopt.installed():
+        pytest.skip("needs descend[ipopt]")
     check_solver(kind.example())
 
 
