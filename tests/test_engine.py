@@ -261,3 +261,14 @@ def test_small_discrete_problems_are_proved():
     problem = descend.Problem(lambda x: jnp.sum(weights * x), over=descend.Subset(5, 2))
     solution = descend.solve(problem)
     assert solution.status == "optimal" and solution.value == -5.0
+
+
+def test_the_current_value_is_the_objective_without_the_penalty():
+    share = lambda x: jnp.mean(x > 0.5)  # noqa: E731
+    problem = descend.Problem(share, over=descend.Real(3), subject_to=descend.at_most(lambda x: jnp.sum(x**2), -1.0))
+    found = descend.solve(
+        problem, solver=solvers.AugmentedLagrangian(solvers.Descent()), budget=descend.Budget(evaluations=3000)
+    )
+    current = np.asarray(found.trace.current)
+    assert "penalty" in found.trace.signals
+    assert np.isin(np.round(3 * current[np.isfinite(current)], 6), [0, 1, 2, 3]).all()

@@ -60,6 +60,7 @@ class Finds:
         key = draw("offer", self.here.challenges)
         if not self.evaluator.noisy:
             if self.here.same(x):
+                self.here.offered = self.here.loss
                 return False, False
             known = self.evaluator.one(x, key) if known is None else known
             if self._repairable and self.evaluator.tolerance < known[1] <= NEAR:

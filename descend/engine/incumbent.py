@@ -25,6 +25,7 @@ class Incumbent:
         challenges: comparisons made so far, from which fresh keys are drawn.
         margin: by how much a feasible challenger must be better: what violations within the tolerance may gain must not
             cost a certified point its place.
+        offered: the loss of the last point offered, taken or not.
     """
 
     tolerance: float
@@ -34,6 +35,7 @@ class Incumbent:
     judge: float = np.inf
     challenges: int = 0
     margin: float = 0.0
+    offered: float = np.nan
 
     @property
     def feasible(self) -> bool:
@@ -50,6 +52,7 @@ class Incumbent:
         `known` is its loss and violation if they were just evaluated; under noise it is evaluated again.
         """
         if self.same(x):
+            self.offered = self.loss
             return False
         if evaluator.noisy:
             return self._challenge(evaluator, x, key)
@@ -76,6 +79,7 @@ class Incumbent:
 
     def _take(self, evaluator: Evaluator, x: Any, loss: float, violation: float, charged: float) -> bool:
         """Take x if it is better; under noise its loss counts as `charged`."""
+        self.offered = loss
         if np.isnan(loss) or np.isnan(violation):
             return False
         judge, problem = np.inf, evaluator.problem

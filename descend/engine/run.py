@@ -208,6 +208,8 @@ class Run:
             changed, improved = self._offer(x if favorite is None else self._round(favorite))
         elif not values.failed[winner]:
             changed, improved = self._offer(x, (loss, violation))
+        else:
+            self.finds.here.offered = np.nan
         reason = solver.done(self.problem, self.state)
         signals = solver.signals(self.problem, self.state)
         return Progress(x, loss, 0, bool(reason), reason, True, signals), changed, improved
@@ -284,7 +286,7 @@ class Run:
         """A row of the trace, and its event."""
         sign, trace, best, units = self.plan.problem.sign, self.trace, self.finds.best, self.count
         value = sign * best.loss if best.x is not None else None
-        current = float(sign * progress.loss) if progress is not None else np.nan
+        current = sign * self.finds.here.offered if progress is not None else np.nan
         seconds = self.seconds
         cells = (units, seconds, np.nan if value is None else value, best.violation, current, stage)
         positions.add_row(trace, cells, {} if progress is None else progress.signals)

@@ -19,7 +19,7 @@ class Progress(NamedTuple):
 
     Attributes:
         x: the best point of the segment, shaped like `over`; it may lie in the relaxed domain (the engine rounds it).
-        loss: the loss that the solver saw there (of the current point, for the trace).
+        loss: the loss that the solver saw there; through a route, or with a penalty, it is not the problem's.
         units: evaluations spent, in units of one value.
         done: whether the solver has nothing more to do.
         reason: why, in a few words.
