@@ -105,6 +105,7 @@ def test_intervals_cover(case):
         assert verdicts.count("unbiased") > 0.99 * len(verdicts)
 
 
+@pytest.mark.slow
 def test_intervals_cover_a_step():
     covered, verdicts = coverage(smoothed_step(), 200)
     assert 0.95 - 4 * math.sqrt(0.05 * 0.95 / 200) <= covered["cosine"] < 1.0
