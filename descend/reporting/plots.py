@@ -18,6 +18,7 @@ from descend.solution.summary import number
 # Colors that stand for names in the style sheet: matplotlib writes the left ones, `svg_of` replaces them.
 INK, FAINT, GRID, FIRST, SECOND, THIRD = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
 NAMES = {INK: "ink", FAINT: "faint", GRID: "grid", FIRST: "first", SECOND: "second", THIRD: "third"}
+GRADIENT = ("gradient", "agreement", "cosine")  # in the names of signals that say what a gradient is worth
 MANY = 2000  # points of a curve beyond which it is thinned: the eye and the file gain nothing from more
 
 
@@ -97,7 +98,9 @@ def _trust(solution: Solution) -> Plot | None:
         _switches(axes, solution)
         _evaluations_axis(axes, at, label=axes is panels[-1])
     words = f"What the solvers said about their own steps: {', '.join(columns)}."
-    return Plot("Gradient trust over time", words, svg_of(figure, words, "trust"))
+    about = any(word in " ".join(columns) for word in GRADIENT)
+    title = "Gradient trust over time" if about else "Signals of the solvers"
+    return Plot(title, words, svg_of(figure, words, "trust"))
 
 
 def _slices(solution: Solution) -> Plot | None:
