@@ -256,5 +256,7 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
         raise ValueError(f"{name} needs a domain without bounds; try descend.solvers.BoundedQuasiNewton()")
     if needs.walkable and not all(is_walkable(part) for part in problem.domain.parts):
         raise ValueError(f"{name} needs variables without bounds or on manifolds; try descend.solvers.Descent()")
+    if needs.convex and not problem.domain.relax().convex:
+        raise ValueError(f"{name} needs a convex domain; try descend.solvers.Descent() or RiemannianQuasiNewton()")
     if needs.finite and (problem.domain.cardinality or LISTABLE + 1) > LISTABLE:
         raise ValueError(f"{name} needs a domain with at most {LISTABLE} members; try descend.solvers.Population()")

@@ -84,8 +84,9 @@ def quasi_newton(problem: Problem) -> Solver:
     """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints."""
     box = problem.domain.box
     if box is None:
-        walkable = all(is_walkable(part) for part in problem.domain.parts)
-        return constrained(problem, solvers.RiemannianQuasiNewton() if walkable else solvers.Descent())
+        if all(is_walkable(part) for part in problem.domain.parts):
+            return constrained(problem, solvers.RiemannianQuasiNewton())
+        return constrained(problem, solvers.ProximalGradient() if problem.domain.convex else solvers.Descent())
     bounded = np.isfinite(box[0]).any() or np.isfinite(box[1]).any()
     return constrained(problem, solvers.BoundedQuasiNewton() if bounded else solvers.QuasiNewton())
 

@@ -13,6 +13,7 @@ from descend.solvers.ipopt import Ipopt
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.population import Population
 from descend.solvers.primal_dual import PrimalDual
+from descend.solvers.proximal_gradient import ProximalGradient
 from descend.solvers.proximal_point import ProximalPoint
 from descend.solvers.quasi_newton import QuasiNewton
 from descend.solvers.relax_round import RelaxRound
@@ -39,6 +40,7 @@ __all__ = [
     "Population",
     "PrimalDual",
     "Progress",
+    "ProximalGradient",
     "ProximalPoint",
     "QuasiNewton",
     "RelaxRound",

@@ -82,6 +82,7 @@ class Needs(NamedTuple):
         unconstrained: it ignores constraints.
         finite: it lists the members of the domain.
         linear: it needs a loss and constraints that are read to be linear.
+        convex: it needs every variable to have a convex domain with an exact projection.
         convex_quadratic: it needs a convex quadratic loss and constraints that bound convex quadratic sets.
     """
 
@@ -96,6 +97,7 @@ class Needs(NamedTuple):
     unconstrained: bool = False
     finite: bool = False
     linear: bool = False
+    convex: bool = False
     convex_quadratic: bool = False
 
 
