@@ -230,6 +230,24 @@ def test_an_alternative_runs_after_a_certified_answer_and_a_better_one_is_kept()
     assert any("another valley" in line for _, line in both.trace.log)
 
 
+def test_no_third_path_is_tried_once_two_agree():
+    newton = Stage(solvers.TrustRegion(), None, "from there")
+    third = Stage(Says((-1.0353, 0.0)), None, "another valley", alternative=True)
+    agrees = Stage(Says((0.9601497, 0.0)), None, "the same valley", alternative=True)
+    first = descend.solve(followed_by(newton))
+    found = descend.solve(followed_by(newton, agrees, third))
+    assert found.value == first.value
+    assert not any("another valley" in line for _, line in found.trace.log)
+
+
+def test_of_two_points_of_one_loss_the_certified_one_is_the_answer():
+    bowl = descend.Problem(lambda x: 1000 + 1e4 * jnp.sum(x**2), descend.Real(2, start=np.ones(2)))
+    first, second = Says((1e-9, 0.0)), Says((0.0, 1e-12))  # both have a loss of exactly 1000
+    found = descend.solve(Plan(bowl, [Stage(first, None, ""), Stage(second, None, "")], Findings([], 0)))
+    assert found.certificate.evidence != "none"
+    np.testing.assert_array_equal(found.x, second.point)
+
+
 def test_a_certified_point_keeps_its_place_against_one_that_gains_by_violating():
     problem = descend.Problem(
         lambda x: jnp.sum(x) + (x[0] - x[1]) ** 4 / 20,

@@ -10,6 +10,7 @@ import numpy as np
 from descend.engine.evaluate import Evaluator
 from descend.engine.incumbent import Incumbent
 from descend.engine.repair import NEAR, repair, repairable
+from descend.solution import Certificate
 
 USELESS = 3  # repairs in a row without effect after which no more are tried
 Draw = Callable[[str, int], jax.Array]
@@ -39,10 +40,13 @@ class Finds:
         """Begin another attempt."""
         self.here = Incumbent(self.evaluator.tolerance)
 
-    def hold(self) -> None:
-        """The point of this attempt is certified: only one that is better by more than the tolerance replaces it."""
+    def hold(self, found: Certificate) -> None:
+        """The point of this attempt is certified: only one that is better by more than a violation within the tolerance
+        can gain replaces it, which is the tolerance times the multipliers.
+        """
         same = self.best.same(self.here.x)
-        self.here.margin = self.here.tolerance * max(1.0, abs(self.here.loss))
+        gain = sum(float(np.sum(np.abs(force))) for force in found.multipliers.values())
+        self.here.margin = self.here.tolerance * max(1.0, abs(self.here.loss), gain)
         if same:
             self.best.margin = self.here.margin
 
@@ -78,6 +82,17 @@ class Finds:
                 return True, False
         self.best = dataclasses.replace(self.here)
         return True, True
+
+    def prefer(self, x: Any, draw: Draw) -> bool:
+        """Take x, which is certified, in place of a point of the same loss that is not. Whether it was taken."""
+        loss, violation = self.evaluator.one(x, draw("prefer", 0))
+        if self.evaluator.problem.judge is not None or not self.here.near(loss):
+            return False
+        was_best = self.best.same(self.here.x)
+        self.here.x, self.here.loss, self.here.violation = x, loss, violation
+        if was_best:
+            self.best = dataclasses.replace(self.here)
+        return True
 
     def settle(self, draw: Draw) -> bool:
         """At the end: repair the last point that a solver had no time to mend. Whether the best point changed."""

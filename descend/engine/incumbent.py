@@ -46,6 +46,10 @@ class Incumbent:
         pairs = zip(jax.tree.leaves(x), jax.tree.leaves(self.x), strict=False)
         return self.x is not None and x is not None and all(np.array_equal(a, b) for a, b in pairs)
 
+    def near(self, loss: float) -> bool:
+        """Whether a loss is that of the point, within the tolerance."""
+        return abs(loss - self.loss) <= self.tolerance * max(1.0, abs(self.loss))
+
     def offer(self, evaluator: Evaluator, x: Any, key: jax.Array, known: tuple[float, float] | None = None) -> bool:
         """Take x, a member of the domain, if it is better. Whether it was taken.
 
@@ -90,7 +94,7 @@ class Incumbent:
             judge = judged(problem, x)
         if feasible and self.feasible:
             # What a violation within the tolerance gains is no merit: of two that cost the same, the cleaner one.
-            same = judge == self.judge and charged <= self.loss + self.tolerance * max(1.0, abs(self.loss))
+            same = judge == self.judge and (charged <= self.loss or self.near(charged))
             cleaner = same and violation <= self.violation / 10 and self.violation > 0 and not self.margin
             better = cleaner or (judge, charged) < (self.judge, self.loss - self.margin)
         else:

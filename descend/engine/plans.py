@@ -47,14 +47,15 @@ class Plan:
         """One line a stage."""
         return [f"{index + 1}. {stage}" for index, stage in enumerate(self.stages)]
 
-    def after(self, index: int, stalled: bool, certified: bool) -> int | None:
+    def after(self, index: int, stalled: bool, certified: bool, agreed: bool = False) -> int | None:
         """The index of the stage that follows, or None.
 
-        After a certified answer only alternatives follow; a fall-back only follows a stage that stalled.
+        After a certified answer only alternatives follow, until two have `agreed` on it; a fall-back only follows a
+        stage that stalled.
         """
         for later in range(index + 1, len(self.stages)):
             stage = self.stages[later]
-            if stage.alternative or (not certified and (stalled or not stage.fallback)):
+            if (stage.alternative and not agreed) or (not certified and (stalled or not stage.fallback)):
                 return later
         return None
 

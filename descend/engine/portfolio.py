@@ -13,6 +13,7 @@ from descend.solvers import Solver, ipopt
 from descend.solvers.algebra import convex_program, degrees
 from descend.solvers.flat import Flat
 
+BRIEF = 300  # iterations of a quasi-Newton method, and a tenth of that for each variable, until Newton's takes over
 FEW = 20  # variables up to which another path costs a few thousand evaluations
 
 
@@ -73,22 +74,25 @@ def _general(problem: Problem) -> list[Stage]:
     closer = Stage(solvers.TrustRegion(), None, "second derivatives from the best point, if that is not certified")
     others = [solvers.TrustRegion(), solvers.SLSQP(), *(stage.solver for stage in interior)]
     return [
-        Stage(newton, None, "smooth: gradients cost least"),
+        Stage(quasi_newton(problem, BRIEF + BRIEF // 10 * problem.domain.size), None, "smooth: gradients cost least"),
         closer,
         *(Stage(solver, None, again, alternative=True) for solver in others if problem.domain.size <= FEW),
         closer,
     ]
 
 
-def quasi_newton(problem: Problem) -> Solver:
-    """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints."""
+def quasi_newton(problem: Problem, most: int = 0) -> Solver:
+    """The quasi-Newton method that fits the domain, with an augmented Lagrangian around it if there are constraints.
+
+    In a box it is given up after `most` iterations, if that is not zero.
+    """
     box = problem.domain.box
     if box is None:
         if all(is_walkable(part) for part in problem.domain.parts):
             return constrained(problem, solvers.RiemannianQuasiNewton())
         return constrained(problem, solvers.ProximalGradient() if problem.domain.convex else solvers.Descent())
     bounded = np.isfinite(box[0]).any() or np.isfinite(box[1]).any()
-    return constrained(problem, solvers.BoundedQuasiNewton() if bounded else solvers.QuasiNewton())
+    return constrained(problem, solvers.BoundedQuasiNewton(most=most) if bounded else solvers.QuasiNewton(most=most))
 
 
 def constrained(problem: Problem, solver: Any) -> Any:

@@ -27,6 +27,7 @@ class Position:
 
     Attributes:
         attempt, stage, segment: which start, which stage of the plan, which segment of it comes next.
+        agreed: whether two stages of the attempt came from its start to the same certified value.
         nudges: how often the stage began again near a stationary point that is no minimum.
         segments: how many were done in all.
         units: evaluations that the inspection and the solvers made.
@@ -40,6 +41,7 @@ class Position:
     attempt: int = 0
     stage: int = 0
     segment: int = 0
+    agreed: bool = False
     nudges: int = 0
     segments: int = 0
     units: int = 0

@@ -133,7 +133,7 @@ class Run:
         elif improved and self._endless():
             self.position.ended = "the objective improves without end"
         elif reason:
-            self._leave(reason, stalled)
+            self._leave(reason, stalled, None if progress is None else self._round(progress.x))
         self.storage.mark()
         self.storage.save_if_due()
         if self.listen(event):
@@ -233,10 +233,12 @@ class Run:
         if self.finds.settle(self._draw):
             self.certificate = None
 
-    def _leave(self, reason: str, stalled: bool) -> None:
+    def _leave(self, reason: str, stalled: bool, last: Any) -> None:
         """The solver is done: take the next stage, or the next start, or end.
 
         A stage that is only a fall-back is skipped unless the solver stalled, and all are once the point is certified.
+        Its `last` point, if it is certified, replaces one of the same loss that is not: near a minimum the loss says
+        less about a point than its derivatives do.
         """
         position, here, certified, proved = self.position, self.finds.here, False, False
         self.log(f"{type(self.stage.solver).__name__}: {reason}")
@@ -246,21 +248,26 @@ class Run:
             known = self.certificate if self.finds.best.same(here.x) else None
             found = self.certify(here.x) if known is None else known
             certified = found.evidence != "none"
+            if not certified and not stalled and here.near(here.offered) and not here.same(last):
+                other = self.certify(last)
+                if other.evidence != "none" and self.finds.prefer(last, self._draw):
+                    found, certified = other, True
             if self.finds.best.same(here.x):
                 self.certificate = found
             if certified:
                 proved = found.evidence == "proved"  # nothing can be better, from wherever one begins
-                self.finds.hold()
+                position.agreed |= self.stage.alternative and here.near(here.offered)
+                self.finds.hold(found)
             if not certified and _stationary(found) and position.nudges < NUDGES:
                 position.nudges += 1
                 self.log("stationary but not a minimum: began again nearby")
                 return
         position.nudges = 0
-        following = None if proved else self.plan.after(position.stage, stalled, certified)
+        following = None if proved else self.plan.after(position.stage, stalled, certified, position.agreed)
         if following is not None:
             position.stage = following
         elif position.attempt + 1 < len(self.starts) and not proved:
-            position.attempt, position.stage = position.attempt + 1, 0
+            position.attempt, position.stage, position.agreed = position.attempt + 1, 0, False
         else:
             position.ended = "the answer is certified" if certified else reason
 

@@ -3,6 +3,7 @@
 What is compiled belongs to the problem: all solvers of a plan and the certificate share the same programs.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -241,7 +242,7 @@ class Flat:
         self.evaluations += 6 * len(directions)
         return np.concatenate([program(vector, weights, b) for b in self._blocks(directions)])[: len(directions)]
 
-    @property
+    @functools.cached_property
     def _float(self) -> np.dtype:
         return np.dtype(jnp.result_type(float))
 

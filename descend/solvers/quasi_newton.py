@@ -36,12 +36,14 @@ class QuasiNewton(Solver):
 
     Args:
         memory: how many pairs of steps and gradients are kept.
+        most: iterations since the last restart; 0 for no limit.
         tolerance: on the gradient; 0 chooses 1e-9 in float64, 1e-5 in float32.
 
     Source: Liu & Nocedal (1989); line search: Nocedal & Wright, Numerical Optimization, algorithms 3.5 and 3.6.
     """
 
     memory: int = 20
+    most: int = 0
     tolerance: float = 0.0
     NEEDS: ClassVar[Needs] = Needs(
         gradient=True, true_gradient=True, continuous=True, deterministic=True, free=True, unconstrained=True
@@ -76,6 +78,8 @@ class QuasiNewton(Solver):
             reason = "line search found no lower point"
         elif not np.isfinite(loss):
             reason = "loss is not finite"
+        elif self.most and int(state.steps) >= self.most:
+            reason = f"{int(state.steps)} iterations"
         spent = 3 * (int(state.evaluations) - before)
         return state, Progress(x, loss, spent, bool(reason), reason, not vanished, {"gradient norm": norm})
 
