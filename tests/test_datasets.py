@@ -93,6 +93,14 @@ def test_mnist_has_500_of_each_digit_in_the_unit_interval():
     assert np.bincount(y).tolist() == [500] * 10
 
 
+def test_the_photograph_is_averaged_in_cells():
+    fine, coarse = need(datasets.photograph, 512), datasets.photograph(2)
+    assert fine.shape == (512, 512, 3) and fine.min() >= 0 and fine.max() <= 1 and fine.std() > 0.1
+    np.testing.assert_allclose(coarse[1, 0], fine[256:, :256].reshape(-1, 3).mean(0), rtol=1e-12)
+    with pytest.raises(ValueError, match="divides 512, got 100"):
+        datasets.photograph(100)
+
+
 def test_breast_cancer_codes_malignant_as_one():
     x, y = need(datasets.breast_cancer)
     assert x.shape == (569, 30)

