@@ -60,8 +60,8 @@ def chaos():
     """## Long chaotic horizons
 
     Start and parameter of a logistic map, from 60 steps of its course. The derivative grows exponentially along the
-    iteration: it is exact, and says nothing about any step that one could take. Such loops are not yet recognized (the
-    word `chaotic` is never found); the certificate does notice that derivative and differences disagree.
+    iteration: it is exact, and says nothing about any step that one could take. The inspection reads the loop and says
+    so, by its Lyapunov exponent; a course that long is still not found.
     """
 
     def course(at):
@@ -77,7 +77,7 @@ def chaos():
     return (
         f"`jax.grad` at the start has an entry of {slope:.0e}. After {found.evaluations:,} evaluations the squared "
         f"error is {found.value:.3f}, the variance of the series {float(jnp.var(seen)):.3f}: little is explained. "
-        f"Status `{found.status.value}`; the certificate: {found.certificate.note}."
+        f"Found: {words(found)}. Status `{found.status.value}`; the certificate: {found.certificate.note}."
     )
 
 

@@ -132,6 +132,8 @@ def test_evidence_of_chaos():
     assert abs(evidence["exponent"] - np.log(2)) < 3 * evidence["standard error"] + 0.02
     assert evidence["horizon"] == 300
     np.testing.assert_allclose(evidence["Lyapunov time"], 1 / evidence["exponent"])
+    plan = descend.plan(descend.Problem(logistic(4.0, 300), over=descend.Real((), 0.1, 0.3)))
+    assert not any(stage.solver.NEEDS.true_gradient for stage in plan.stages)
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])

@@ -170,10 +170,13 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
         if domain.size <= MANY or values_only:
             return [Stage(solvers.CMA(), None, "a black box: values only")]
         return [_smoothed(problem, "a black box with many variables")]
-    derivative = words & {"flat", "jumps"}
+    derivative = words & {"flat", "jumps", "chaotic"}
     noisy = problem.random or problem.batch_size is not None
     if derivative or _sampling_blocks(findings):
-        reason = "the derivative is zero or misses jumps" if derivative else "the derivative does not pass the sampling"
+        reason = "the derivative does not pass the sampling"
+        if derivative:
+            broken = derivative & {"flat", "jumps"}
+            reason = "the derivative is zero or misses jumps" if broken else "the derivative grows along the iteration"
         stages = [_smoothed(problem, reason), *([evolution] if domain.size <= MANY else [])]
         return stages[::-1] if domain.size <= FEW else stages
     if problem.batch_size is not None and problem.subject_to:
