@@ -19,7 +19,7 @@ def namespace(*arrays: Any) -> ModuleType:
 
 
 def as_key(key: Any) -> jax.Array:
-    """A typed JAX key from an int, a typed key or a raw `uint32` key array.
+    """A typed JAX key from an int (which `jit` may have made an array), a typed key or a raw `uint32` key array.
 
     Raises:
         TypeError: for anything else.
@@ -28,6 +28,8 @@ def as_key(key: Any) -> jax.Array:
         return jax.random.key(int(key))
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
+    if isinstance(key, jax.Array) and key.ndim == 0 and jnp.issubdtype(key.dtype, jnp.integer):
+        return jax.random.key(key)
     if isinstance(key, (jax.Array, np.ndarray)) and key.dtype == jnp.uint32 and key.shape[-1:] == (2,):
         return jax.random.wrap_key_data(jnp.asarray(key))
     raise TypeError(f"key must be an int or a JAX key, got {type(key).__name__}")

@@ -195,6 +195,7 @@ def test_signatures_methods_flags_and_keys():
     assert settled(x, key=KEY) == noisy(x, jax.random.key(5))
     for key in (0, jax.random.key(0), jax.random.PRNGKey(0)):
         np.testing.assert_array_equal(jax.grad(smooth(jnp.sum))(x, key=key), jax.grad(smooth(jnp.sum))(x, key=KEY))
+    np.testing.assert_allclose(jax.jit(jax.grad(smooth(jnp.sum)))(x, key=0), jax.grad(smooth(jnp.sum))(x, key=KEY))
 
 
 def test_only_what_is_differentiated_is_perturbed():
