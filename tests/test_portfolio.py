@@ -317,3 +317,29 @@ def test_of_two_points_that_cost_the_same_the_cleaner_one_is_kept():
     assert best.offer(evaluator, np.array([1.0]), key, (1.0 + 5e-7, 1e-9)) and best.violation == 1e-9
     assert not best.offer(evaluator, np.array([2.0]), key, (1.0 + 5e-6, 0.0))
     assert best.offer(evaluator, np.array([3.0]), key, (0.9, 9e-7)) and best.loss == 0.9
+
+
+def test_a_system_of_equations_is_solved_and_proved():
+    circle = descend.equal(lambda x: jnp.sum(x**2), 4.0, name="circle")
+    line = descend.equal(lambda x: x[0] - x[1], 1.0, name="line")
+    system = descend.Problem(lambda x: 0.0, descend.Real(2, start=[2.0, 1.0]), subject_to=[circle, line])
+    found = descend.solve(system)
+    assert found.status == "optimal" and "points anywhere" not in str(found)
+    np.testing.assert_allclose(found.x[1], (np.sqrt(7) - 1) / 2, rtol=1e-7)
+
+
+def test_newton_on_the_conditions_takes_an_answer_to_the_last_digit():
+    """Three variables, one held by a bound and one by a constraint whose scale is far from the others'."""
+    problem = descend.Problem(
+        lambda x: (x[0] - 2) ** 2 + 1e4 * (x[1] - 1) ** 4 + (x[2] + 1) ** 2 + x[0] * x[1],
+        descend.Real(3, lower=0.0, start=np.array([0.732, 0.964, 1e-4])),
+        subject_to=[descend.at_most(lambda x: 1e3 * (x[0] ** 2 + x[1]), 1.5e3, name="bowl")],
+    )
+    found = descend.solve(problem, solver=solvers.KKTNewton())
+    assert found.status == "local" and found.x[2] == 0 and found.certificate.stationarity < 1e-12
+    exact = scipy.optimize.minimize_scalar(
+        lambda a: (a - 2) ** 2 + 1e4 * (0.5 - a**2) ** 4 + 1 + a * (1.5 - a**2), bounds=(0.5, 1.0), method="bounded",
+        options={"xatol": 1e-12},
+    )  # fmt: skip
+    np.testing.assert_allclose(found.x[0], exact.x, atol=1e-6)
+    assert found.evaluations < 2000

@@ -45,8 +45,7 @@ class Finds:
         can gain replaces it, which is the tolerance times the multipliers.
         """
         same = self.best.same(self.here.x)
-        gain = sum(float(np.sum(np.abs(force))) for force in found.multipliers.values())
-        self.here.margin = self.here.tolerance * max(1.0, abs(self.here.loss), gain)
+        self.here.margin = self.here.tolerance * max(1.0, abs(self.here.loss), gain(found))
         if same:
             self.best.margin = self.here.margin
 
@@ -83,10 +82,13 @@ class Finds:
         self.best = dataclasses.replace(self.here)
         return True, True
 
-    def prefer(self, x: Any, draw: Draw) -> bool:
-        """Take x, which is certified, in place of a point of the same loss that is not. Whether it was taken."""
+    def prefer(self, x: Any, draw: Draw, gain: float) -> bool:
+        """Take x, which is certified, in place of a point of the same loss that is not. Whether it was taken.
+
+        `gain` is what a violation of one unit gains at that point.
+        """
         loss, violation = self.evaluator.one(x, draw("prefer", 0))
-        if self.evaluator.problem.judge is not None or not self.here.near(loss):
+        if self.evaluator.problem.judge is not None or not self.here.near(loss, gain):
             return False
         was_best = self.best.same(self.here.x)
         self.here.x, self.here.loss, self.here.violation = x, loss, violation
@@ -110,3 +112,8 @@ class Finds:
             return new, found
         self.useless += 1
         return x, known
+
+
+def gain(found: Certificate) -> float:
+    """What violating each constraint by one unit of its scale gains, to first order."""
+    return sum(float(np.sum(np.abs(force))) for force in found.multipliers.values())

@@ -14,7 +14,7 @@ from descend.engine.plans import Plan
 from descend.engine.run import Run
 from descend.engine.score import score
 from descend.engine.verdict import Verdict
-from descend.inspection import certify
+from descend.inspection import bounds, certify
 from descend.solution import Certificate, Solution, Status
 
 DRAWS = 64  # over which several random objectives are averaged
@@ -107,7 +107,8 @@ def certificate(plan: Plan, x: Any, tolerance: float) -> Certificate:
     """The independent check of x. Where derivatives are not those of the value it would say nothing: it is not made."""
     unknown = float("nan")
     broken = [finding for finding in plan.findings if finding.what in BROKEN]
-    if broken:
+    # A system of equations has no loss whose derivative could be wrong.
+    if broken and bounds.of_constancy(plan.problem, 0.0) is None:
         return Certificate(unknown, tolerance=tolerance, note=f"no optimality conditions: {broken[0].what}")
     try:
         return certify(plan.problem, x, tolerance=tolerance)

@@ -46,9 +46,9 @@ class Incumbent:
         pairs = zip(jax.tree.leaves(x), jax.tree.leaves(self.x), strict=False)
         return self.x is not None and x is not None and all(np.array_equal(a, b) for a, b in pairs)
 
-    def near(self, loss: float) -> bool:
-        """Whether a loss is that of the point, within the tolerance."""
-        return abs(loss - self.loss) <= self.tolerance * max(1.0, abs(self.loss))
+    def near(self, loss: float, gain: float = 0.0) -> bool:
+        """Whether a loss is that of the point, within what violations within the tolerance may `gain` for each unit."""
+        return abs(loss - self.loss) <= self.tolerance * max(1.0, abs(self.loss), gain)
 
     def offer(self, evaluator: Evaluator, x: Any, key: jax.Array, known: tuple[float, float] | None = None) -> bool:
         """Take x, a member of the domain, if it is better. Whether it was taken.

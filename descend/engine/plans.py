@@ -55,7 +55,9 @@ class Plan:
         """
         for later in range(index + 1, len(self.stages)):
             stage = self.stages[later]
-            if (stage.alternative and not agreed) or (not certified and (stalled or not stage.fallback)):
+            if (stage.alternative and not (certified and agreed)) or (
+                not certified and (stalled or not stage.fallback)
+            ):
                 return later
         return None
 

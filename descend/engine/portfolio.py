@@ -48,6 +48,7 @@ def _general(problem: Problem) -> list[Stage]:
             products = Stage(solvers.TrustRegion(), None, "if that stalls: products with the Hessian", fallback=True)
             fallback.insert(0, products)
         return [Stage(newton, None, "smooth"), *fallback]
+    last = Stage(solvers.KKTNewton(), None, "the last digits, if the best point is not certified")
     again = "from the start again: another path may lead to a better optimum"
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
     if problem.subject_to:
@@ -56,6 +57,7 @@ def _general(problem: Problem) -> list[Stage]:
         if not interior:
             return [
                 Stage(solvers.SLSQP(), None, "smooth"),
+                last,
                 path,
                 Stage(solvers.SLSQP(), None, "from the best point, if that is not certified"),
                 Stage(
@@ -66,6 +68,7 @@ def _general(problem: Problem) -> list[Stage]:
         return [
             *interior,
             Stage(solvers.SLSQP(), None, again, alternative=True),
+            last,
             path,
             *[dataclasses.replace(stage, reason="from the best point, if that is not certified") for stage in interior],
             Stage(solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True),
@@ -78,6 +81,7 @@ def _general(problem: Problem) -> list[Stage]:
         closer,
         *(Stage(solver, None, again, alternative=True) for solver in others if problem.domain.size <= FEW),
         closer,
+        last,
     ]
 
 

@@ -18,6 +18,8 @@ from descend.reporting.versions import version
 from descend.solution import Trace
 
 COLUMNS = ("evaluations", "seconds", "value", "violation", "current", "stage")  # of a trace
+PATIENCE = 2  # times the units spent before it, that an alternative to a certified answer may take
+STALLED = 150  # segments without a better point, and half of the stage's evaluations, before a solver is given up
 KNOWN = ("loss", "violation", "judge", "challenges", "margin")  # of an incumbent, besides its x
 
 
@@ -27,7 +29,7 @@ class Position:
 
     Attributes:
         attempt, stage, segment: which start, which stage of the plan, which segment of it comes next.
-        agreed: whether two stages of the attempt came from its start to the same certified value.
+        agreed: whether two stages of the attempt came from its start to the same value.
         nudges: how often the stage began again near a stationary point that is no minimum.
         segments: how many were done in all.
         units: evaluations that the inspection and the solvers made.
@@ -51,6 +53,16 @@ class Position:
     suspicion: float = 1.0
     ended: str = ""
     broken: str = ""
+
+    def weary(self, units: int, luxury: bool) -> str:
+        """Why the stage should be given up after so many units in all, or "". A luxury is one that seeks something
+        better than a certified answer.
+        """
+        spent = units - self.stage_units
+        if luxury and spent > PATIENCE * self.stage_units:
+            return f"{PATIENCE} times the work before it, and nothing better than the certified answer"
+        idle = self.segment - self.improved_segment > STALLED
+        return "no better point for long" if idle and units - self.improved_units > spent / 2 else ""
 
 
 class Mark(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from descend.engine import position as positions
 from descend.engine.draws import draw
 from descend.engine.evaluate import Evaluator
-from descend.engine.finds import Finds
+from descend.engine.finds import Finds, gain
 from descend.engine.limits import Ending, Limits, OutOfTimeError
 from descend.engine.pace import Pace
 from descend.engine.plans import Plan
@@ -27,7 +27,6 @@ from descend.solvers import AskTell, Progress, Solver
 from descend.solvers.segments import listening
 
 LOG = logging.getLogger("descend")
-STALLED = 150  # segments without a better point, and half of the stage's evaluations, before a solver is given up
 GONE = 1e8  # times as far as is suspicious, where more of the same would not help
 HOPELESS = 100  # evaluations, all of them failed, after which a run ends
 NUDGES = 3  # new beginnings near a saddle
@@ -184,9 +183,8 @@ class Run:
             position.improved_units, position.improved_segment = self.count, position.segment
         if progress.done:
             return progress, improved, progress.reason, progress.stalled
-        idle = position.segment - position.improved_segment > STALLED
-        long = self.count - position.improved_units > (self.count - position.stage_units) / 2
-        return progress, improved, "no better point for long" if idle and long else "", True
+        certified = self.certificate is not None and self.certificate.evidence != "none"
+        return progress, improved, position.weary(self.count, certified and self.stage.alternative), True
 
     def _step(self, solver: Solver) -> tuple[Progress, bool, bool]:
         self.state, progress = solver.step(self.problem, self.state)
@@ -248,15 +246,15 @@ class Run:
             known = self.certificate if self.finds.best.same(here.x) else None
             found = self.certify(here.x) if known is None else known
             certified = found.evidence != "none"
-            if not certified and not stalled and here.near(here.offered) and not here.same(last):
+            position.agreed |= self.stage.alternative and here.near(here.offered, gain(found))
+            if not certified and not stalled and here.near(here.offered, gain(found)) and not here.same(last):
                 other = self.certify(last)
-                if other.evidence != "none" and self.finds.prefer(last, self._draw):
+                if other.evidence != "none" and self.finds.prefer(last, self._draw, gain(found)):
                     found, certified = other, True
             if self.finds.best.same(here.x):
                 self.certificate = found
             if certified:
                 proved = found.evidence == "proved"  # nothing can be better, from wherever one begins
-                position.agreed |= self.stage.alternative and here.near(here.offered)
                 self.finds.hold(found)
             if not certified and _stationary(found) and position.nudges < NUDGES:
                 position.nudges += 1

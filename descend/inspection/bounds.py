@@ -7,7 +7,8 @@ import numpy as np
 
 from descend.problem import Problem
 from descend.program import squares
-from descend.solvers.algebra import LONG, convex_program
+from descend.program.structure import Degree
+from descend.solvers.algebra import LONG, convex_program, degrees
 from descend.solvers.flat import Flat
 from descend.solvers.segments import nanoseconds
 
@@ -24,6 +25,13 @@ class Bound(NamedTuple):
 
     value: float
     reason: str
+
+
+def of_constancy(problem: Problem, loss: float) -> Bound | None:
+    """The loss itself, where it is read to be constant, as in a system of equations; None elsewhere."""
+    known = degrees(problem)
+    constant = known is not None and known.loss == Degree.CONSTANT
+    return Bound(loss, "the loss is constant") if constant else None
 
 
 def of_squares(problem: Problem) -> Bound | None:

@@ -101,7 +101,11 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         bound = None
         if whole:
             convex = bounds.of_convexity(problem, point, loss, state.rest, state.lost(near))
-            known = [each for each in (bounds.of_squares(problem), convex) if each is not None]
+            known = [
+                each
+                for each in (bounds.of_constancy(problem, loss), bounds.of_squares(problem), convex)
+                if each is not None
+            ]
             bound = max(known, key=lambda each: each.value, default=None)
         gap = None if bound is None else max(0.0, loss - bound.value)
         proved = gap is not None and gap <= limit * max(state.unit, abs(loss))

@@ -104,8 +104,9 @@ def _agreement(solution: Solution) -> Iterator[str]:
 
 
 def _findings(solution: Solution) -> Iterator[str]:
+    proved = solution.certificate.evidence == "proved"
     for word, caution in CAUTIONS.items():
-        if solution.findings.about(word):
+        if solution.findings.about(word) and not (proved and word == "uninformative"):
             yield caution
     trust = solution.findings.trust
     if trust is not None and trust.verdict in ("biased", "refused"):

@@ -11,6 +11,7 @@ from descend.solvers.highs import Highs
 from descend.solvers.interior_point import InteriorPoint
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.jacobian_descent import JacobianDescent
+from descend.solvers.kkt_newton import KKTNewton
 from descend.solvers.population import Population
 from descend.solvers.primal_dual import PrimalDual
 from descend.solvers.proximal_gradient import ProximalGradient
@@ -36,6 +37,7 @@ __all__ = [
     "InteriorPoint",
     "Ipopt",
     "JacobianDescent",
+    "KKTNewton",
     "Needs",
     "Population",
     "PrimalDual",
