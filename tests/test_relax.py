@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from jax import test_util
 
 from descend import relax
 from descend.laws import check_relaxation
@@ -263,3 +264,28 @@ def test_isolated_values_are_exact_in_float32():
     x = jnp.asarray(RANDOM.permutation(10_000), jnp.float32)
     np.testing.assert_array_equal(relax.sort(x, temperature=0.1), np.arange(10_000))
     np.testing.assert_array_equal(relax.rank(x, temperature=0.1), x + 1)
+
+
+@pytest.mark.parametrize("family", [relax.logistic, relax.gaussian, relax.polynomial], ids=str)
+def test_the_slopes_of_corners_are_those_of_the_values(family):
+    """Of their own derivative rules, by every operand and the temperature, also at a tie; and the curvature."""
+
+    def corners(x, y, temperature):
+        how = {"temperature": temperature, "family": family}
+        parts = relax.maximum(x, y, **how), relax.clip(x, y, y + 1.3, **how), relax.absolute(x, **how)
+        return sum((i + 1.0) * part for i, part in enumerate(parts))
+
+    for point in ((0.4, 0.1, 0.2), (0.1, 0.1, 0.3), (-2.0, 0.5, 0.15), (2.7, 0.2, 0.4)):
+        test_util.check_grads(corners, tuple(map(jnp.float64, point)), order=2, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("x", [np.inf, -np.inf, 300.0, -300.0])
+def test_far_from_a_corner_slopes_are_hard_ones(x):
+    for soft, hard in (
+        (lambda x: relax.maximum(x, 0.5, temperature=0.1), lambda x: jnp.maximum(x, 0.5)),
+        (lambda x: relax.clip(x, -1.0, 1.0, temperature=0.1), lambda x: jnp.clip(x, -1.0, 1.0)),
+        (lambda x: relax.absolute(x, temperature=0.1), jnp.abs),
+    ):
+        np.testing.assert_allclose(soft(x), hard(x))
+        np.testing.assert_allclose(jax.grad(soft)(x), jax.grad(hard)(x))
+    assert relax.maximum(x, x, temperature=0.1) == x or np.isfinite(x)

@@ -6,8 +6,8 @@ import numpy as np
 
 from descend.findings import Finding
 from descend.inspection import black_box, finite, noise, smoothing, unread
-from descend.inspection.breaks import Break, is_level
 from descend.inspection.lines import Sweep
+from descend.inspection.measured import Break, is_level
 from descend.inspection.stated import where
 from descend.inspection.subject import Subject
 from descend.program import compat

@@ -238,30 +238,48 @@ class _Reader:
         (_, _, body), *_ = compat.inner(eqn)
         consts, carried = compat.scan_sizes(eqn)
         edge = consts + carried
-        carry = [self.named(f, site, i) for i, f in enumerate(ins[consts:edge])]
         rows = [self.named(f, site, "row", i) for i, f in enumerate(ins[edge:])]
+        carry, outs = self.settled(body, ins[:consts], ins[consts:edge], rows, (*site, 0), here)
+        return self.iterated(eqn, site, carry, [*carry, *outs[carried:]])
+
+    def settled(
+        self,
+        body: compat.Program,
+        consts: list[Flow],
+        start: list[Flow],
+        rows: list[Flow],
+        at: Site,
+        here: Place | None,
+    ) -> tuple[list[Flow], list[Flow]]:
+        """What a loop carries in any round, and what its body gives.
+
+        Where a number that starts as a constant turns out to carry a derivative, the rounds are read again with that
+        known: a choice between constants is one only as long as they are.
+        """
+        carry = [self.named(f, at, i) for i, f in enumerate(start)]
+        mixed, chosen = set(self.mixed), set(self.chosen)
         while True:
-            outs = self.read(body, [*ins[:consts], *carry, *rows], (*site, 0), here)
-            grown = [self.named(old | new, site, i) for i, (old, new) in enumerate(zip(carry, outs, strict=False))]
-            if grown == carry:
-                return self.iterated(eqn, site, carry, [*grown, *outs[carried:]])
-            carry = grown
+            outs = self.read(body, [*consts, *carry, *rows], at, here)
+            grown = [self.named(old | new, at, i) for i, (old, new) in enumerate(zip(carry, outs, strict=False))]
+            if any(new.active and not old.active for old, new in zip(carry, grown, strict=True)):
+                self.mixed, self.chosen = set(mixed), set(chosen)
+                flags = [f._replace(active=g.active, keyed=g.keyed) for f, g in zip(start, grown, strict=True)]
+                carry = [self.named(f, at, i) for i, f in enumerate(flags)]
+            elif grown == carry:
+                return carry, outs
+            else:
+                carry = grown
 
     def loop(self, eqn: Any, ins: list[Flow], site: Site, here: Place | None) -> list[Flow]:
         test, body = (compat.opened(eqn.params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
         a, b = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        carry = [self.named(f, site, i) for i, f in enumerate(ins[a + b :])]
         draws = any(e.primitive.name in tables.DRAWS for e, _ in walk(body.jaxpr))
-        while True:
-            outs = self.read(body, [*ins[a : a + b], *carry], (*site, 1), here)
-            stop = self.read(test, [*ins[:a], *carry], (*site, 0), here)[0]
-            if (stop.active or stop.sourced()) and not draws:  # rejection is no convergence
-                self.ends.add(site)
-            joined = [self.choice(stop, [old | new], site) for old, new in zip(carry, outs, strict=True)]
-            grown = [self.named(f, site, i) for i, f in enumerate(joined)]
-            if grown == carry:
-                return self.iterated(eqn, site, carry, grown)
-            carry = grown
+        # When the loop ends is nothing to what a round does, as long as there is one.
+        carry, _ = self.settled(body, ins[a : a + b], ins[a + b :], [], (*site, 1), here)
+        stop = self.read(test, [*ins[:a], *carry], (*site, 0), here)[0]
+        if (stop.active or stop.sourced()) and not draws:  # rejection is no convergence
+            self.ends.add(site)
+        return self.iterated(eqn, site, carry, [self.choice(stop, [f], site) for f in carry])
 
     def iterated(self, eqn: Any, site: Site, carry: list[Flow], outs: list[Flow]) -> list[Flow]:
         """The results of a loop: of several rounds, and of an iteration where its state carries a derivative."""

@@ -5,6 +5,7 @@ number, another largest element. The fingerprints are ordinary outputs, so that 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,9 @@ class Limit(NamedTuple):
 
 Limits = Mapping[Site, Limit]
 
+SIDES = "sides"
+"""The axis of two inputs that are run beside each other."""
+
 
 class Watch(NamedTuple):
     """What is done to a program while it runs.
@@ -39,18 +43,21 @@ class Watch(NamedTuple):
     Attributes:
         sites: equations whose fingerprint is taken.
         limits: loops that are broken off.
+        ties: equations that may be held on the side of the first of two inputs, and whether they are (traced).
     """
 
     sites: frozenset[Site]
     limits: Limits
+    ties: Mapping[Site, Any] = MappingProxyType({})
 
     def within(self, site: Site) -> "Watch":
         """The part of it that concerns an equation and what is inside it."""
         inside = lambda s: s[: len(site)] == site  # noqa: E731
-        return Watch(frozenset(filter(inside, self.sites)), {s: n for s, n in self.limits.items() if inside(s)})
+        limits, ties = ({s: n for s, n in each.items() if inside(s)} for each in (self.limits, self.ties))
+        return Watch(frozenset(filter(inside, self.sites)), limits, ties)
 
     def __bool__(self) -> bool:
-        return bool(self.sites or self.limits)
+        return bool(self.sites or self.limits or self.ties)
 
 
 def fingerprints(
@@ -66,6 +73,49 @@ def fingerprints(
         return jnp.stack([jnp.asarray(marks.get(c.site, 0), jnp.uint32) for c in chosen])
 
     return observed
+
+
+def held(program: compat.Program, chosen: Sequence[Candidate], limits: Limits) -> Callable[..., tuple[list[Any], Any]]:
+    """The program at two inputs at once, with some of the candidates held on the side of the first.
+
+    An equation that is held decides as it does at the first input: its truth values, integers and indices are those,
+    and its floats follow the derivative that it has there, which is what a piecewise smooth operation does on its own
+    side. What changes when it is held is what it does to the value and to the slope between the two.
+
+    Returns:
+        A function of (hold, *inputs), the first input with a leading axis of two and `hold` one truth value a
+        candidate: the outputs and the fingerprints, with that axis.
+    """
+
+    def one(hold: Any, *args: Any) -> tuple[list[Any], Any]:
+        marks: Marks = {}
+        # Several candidates may be one equation in several roles.
+        ties: dict[Site, Any] = {}
+        for index, c in enumerate(chosen):
+            ties[c.site] = hold[index] | ties.get(c.site, False)
+        outs = _run(program, args, (), Watch(frozenset(ties), limits, ties), marks)
+        return outs, jnp.stack([jnp.asarray(marks.get(c.site, 0), jnp.uint32) for c in chosen])
+
+    return lambda hold, x, *rest: jax.vmap(lambda x: one(hold, x, *rest), axis_name=SIDES)(x)
+
+
+def _first(value: Any) -> Any:
+    """A value at the first of two inputs."""
+    return jax.lax.all_gather(value, SIDES)[0]
+
+
+def _held(eqn: Any, ins: list[Any]) -> list[Any]:
+    """The results of an equation that decides as it does at the first input."""
+    first = [_first(a) for a in ins]
+    moving = [i for i, a in enumerate(ins) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)]
+
+    def run(*floats: Any) -> list[Any]:
+        return compat.bind(eqn, [floats[moving.index(i)] if i in moving else a for i, a in enumerate(first)])
+
+    if not moving:
+        return run()
+    outs, changes = jax.jvp(run, tuple(first[i] for i in moving), tuple(jnp.asarray(ins[i] - first[i]) for i in moving))
+    return [o + c if jnp.issubdtype(jnp.result_type(o), jnp.inexact) else o for o, c in zip(outs, changes, strict=True)]
 
 
 def bounded(program: compat.Program, limits: Limits) -> Callable[..., list[Any]]:
@@ -100,7 +150,10 @@ def _enter(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) -> 
         return _run(program, ins, (*site, 0), watch, marks)
     outs = compat.bind(eqn, ins)
     if site in watch.sites:
-        marks[site] = _state(eqn, ins, outs)
+        marks[site] = jax.lax.stop_gradient(_state(eqn, ins, outs))
+    if site in watch.ties:
+        holds = watch.ties[site]
+        outs = [jnp.where(holds, tied, out) for tied, out in zip(_held(eqn, ins), outs, strict=True)]
     return outs
 
 
@@ -127,6 +180,8 @@ def _loop(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) -> l
 
     def go_on(state: tuple[list[Any], Any, Marks]) -> Any:
         more = compat.evaluate(test, [*ins[:a], *state[0]])[0]
+        if site in watch.ties:
+            more = jnp.where(watch.ties[site], _first(more), more)
         return more & (state[1] < watch.limits[site].rounds) if site in watch.limits else more
 
     def step(state: tuple[list[Any], Any, Marks]) -> tuple[list[Any], Any, Marks]:
@@ -157,7 +212,10 @@ def _branch(eqn: Any, ins: list[Any], site: Site, watch: Watch, marks: Marks) ->
         return run
 
     sides = [side(number, program) for number, (_, _, program) in enumerate(compat.inner(eqn))]
-    outs, seen = jax.lax.switch(ins[0], sides, *ins[1:])
+    index = ins[0]
+    if site in watch.ties:
+        index = jnp.where(watch.ties[site], _first(index), index)
+    outs, seen = jax.lax.switch(index, sides, *ins[1:])
     marks.update(seen)
     if site in watch.sites:
         marks[site] = _digest(ins[0])

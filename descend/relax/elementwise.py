@@ -5,10 +5,14 @@ jump. Given the arguments, `.gap` is the bound at their distance from the jump. 
 integers become floats, NaN stays NaN, and infinities give the hard value. `temperature` is in the units of x.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from descend.relax.families import Family, logistic, worst_leak
 from descend.relax.operation import Law, floats, operation
@@ -36,8 +40,15 @@ def _compare_gap(x: Any = 0.0, y: Any = 0.0, *, temperature: Any, family: Family
 
 def _difference(x: Any, y: Any) -> Any:
     """x - y, and 0 for equal infinities, with finite derivatives."""
+    if _known_finite(x) or _known_finite(y):
+        return x - y
     same = jnp.isinf(x) & (x == y)
     return jnp.where(same, 0, x - jnp.where(same, 0, y))
+
+
+def _known_finite(x: Any) -> bool:
+    """Whether it is a constant without infinities: what it is compared with needs no care."""
+    return not isinstance(x, jax.core.Tracer) and x.size <= 1000 and bool(np.all(np.isfinite(np.asarray(x))))
 
 
 @operation(
@@ -112,9 +123,21 @@ def sign(x: Any, *, temperature: Any, family: Family = logistic) -> Any:
 def absolute(x: Any, *, temperature: Any, family: Family = logistic) -> Any:
     """x sign(x): even, 0 at 0, never above |x|. Gap: 2 max_z z (1 - cdf(z)) temperatures (0.56 for logistic)."""
     (x,) = floats(x)
-    finite = jnp.isfinite(x)
-    safe = jnp.where(finite, x, 0)
-    return jnp.where(finite, safe * family.odd(safe / jnp.asarray(temperature, x.dtype)), jnp.abs(x))
+    return _absolute(x, jnp.asarray(temperature, x.dtype), family)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _absolute(x: Any, temperature: Any, family: Family) -> Any:
+    return x * family.odd(x / temperature)
+
+
+@partial(_absolute.defjvp, symbolic_zeros=True)
+def _absolute_jvp(family: Family, primals: Any, tangents: Any) -> Any:
+    """Infinite numbers have the slope of the hard one, not the product of infinity and a tail."""
+    x, temperature = primals
+    z = jnp.clip(x / temperature, -1e18, 1e18)
+    slopes = (lambda: family.odd(z) + 2 * z * family.pdf(z), lambda: -2 * z * (z * family.pdf(z)))
+    return _absolute(*primals, family), _sum(x, slopes, tangents)
 
 
 def _maximum_gap(x: Any = 0.0, y: Any = 0.0, *, temperature: Any, family: Family = logistic) -> Any:
@@ -126,11 +149,45 @@ def _maximum_gap(x: Any = 0.0, y: Any = 0.0, *, temperature: Any, family: Family
 def _maximum(x: Any, y: Any, temperature: Any, family: Family) -> Any:
     x, y = floats(x, y)
     temperature = jnp.asarray(temperature, x.dtype)
+    if family.light:
+        return _larger(x, y, temperature, family, _known_finite(x) or _known_finite(y))
     apart = x - y
     finite = jnp.isfinite(apart)
-    z = jnp.where(finite, apart, 0) / temperature
-    above = temperature * family.ramp(z) if family.light else jnp.where(finite, apart, 0) * family.cdf(z)
+    above = jnp.where(finite, apart, 0) * family.cdf(jnp.where(finite, apart, 0) / temperature)
     return jnp.where(finite, jnp.where(finite, y, 0) + above, jnp.maximum(x, y))
+
+
+def _below(away: Any, temperature: Any) -> Any:
+    """-|z|: how far from a corner."""
+    return jnp.abs(away) * (-1 / temperature)
+
+
+def _by_temperature(away: Any, temperature: Any, family: Family) -> Any:
+    """The derivative of temperature tail(-|z|) by the temperature."""
+    z = jnp.maximum(_below(away, temperature), -1e18)
+    return family.tail(z) - z * family.cdf(z)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+def _larger(x: Any, y: Any, temperature: Any, family: Family, finite: bool) -> Any:
+    """`finite`: whether two equal infinities cannot meet. Every operation on whole arrays counts here."""
+    away = x - y if finite else jnp.where(x == y, 0, x - y)
+    return jnp.maximum(x, y) + temperature * family.tail(_below(away, temperature))
+
+
+@partial(_larger.defjvp, symbolic_zeros=True)
+def _larger_jvp(family: Family, finite: bool, primals: Any, tangents: Any) -> Any:
+    x, y, temperature = primals
+    away = x - y if finite else _difference(x, y)
+    above = family.cdf(away * (1 / temperature))
+    slopes = (lambda: above, lambda: 1 - above, lambda: _by_temperature(away, temperature, family))
+    return _larger(*primals, family, finite), _sum(away, slopes, tangents)
+
+
+def _sum(like: Any, slopes: tuple[Callable[[], Any], ...], tangents: Any) -> Any:
+    """The tangent of a result, from the slopes by those operands that move."""
+    moving = [slope() * dx for slope, dx in zip(slopes, tangents, strict=True) if not isinstance(dx, SymbolicZero)]
+    return sum(moving, jnp.zeros_like(like))
 
 
 @operation(
@@ -192,20 +249,34 @@ def clip(x: Any, lower: Any = None, upper: Any = None, *, temperature: Any, fami
         return floats(x)[0]
     if lower is None or upper is None:
         x, bound = floats(x, upper if lower is None else lower)
-        temperature, side = jnp.asarray(temperature, x.dtype), (-1 if lower is None else 1)
-        finite = jnp.isfinite(x)
-        safe = jnp.where(finite, x, 0)
-        soft = bound + side * temperature * family.ramp(side * (safe - bound) / temperature)
-        return jnp.where(finite, soft, jnp.clip(x, lower, upper))
+        side = -1 if lower is None else 1
+        return side * _larger(side * x, side * bound, jnp.asarray(temperature, x.dtype), family, True)
     x, lower, upper = floats(x, lower, upper)
-    temperature = jnp.asarray(temperature, x.dtype)
-    finite = jnp.isfinite(x)
-    safe = jnp.where(finite, x, 0)
-    # Both ramps are small below the middle; above it, the mirrored expression keeps the precision.
-    above = safe > (lower + upper) / 2
-    low = jnp.where(above, lower + upper - safe, safe)
-    soft = lower + temperature * (family.ramp((low - lower) / temperature) - family.ramp((low - upper) / temperature))
-    return jnp.where(finite, jnp.where(above, lower + upper - soft, soft), jnp.clip(x, lower, upper))
+    return _held(x, lower, upper, jnp.asarray(temperature, x.dtype), family)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(4,))
+def _held(x: Any, lower: Any, upper: Any, temperature: Any, family: Family) -> Any:
+    """The hard clip, and what the two rounded corners add: no two large numbers are subtracted."""
+    corners = family.tail(_below(x - lower, temperature)) - family.tail(_below(x - upper, temperature))
+    return jnp.clip(x, lower, upper) + temperature * corners
+
+
+@partial(_held.defjvp, symbolic_zeros=True)
+def _held_jvp(family: Family, primals: Any, tangents: Any) -> Any:
+    x, lower, upper, temperature = primals
+    above, below = (x - lower) / temperature, (x - upper) / temperature
+
+    def inside() -> Any:
+        """Of two steps that are both nearly 1 the mirrored ones are subtracted, which keeps the precision."""
+        side = jnp.where(x > (lower + upper) / 2, -1, 1).astype(x.dtype)
+        return side * (family.cdf(side * above) - family.cdf(side * below))
+
+    def warmer() -> Any:
+        return _by_temperature(x - lower, temperature, family) - _by_temperature(x - upper, temperature, family)
+
+    slopes = (inside, lambda: family.cdf(-above), lambda: family.cdf(below), warmer)
+    return _held(*primals, family), _sum(x + lower + upper, slopes, tangents)
 
 
 def _check_bounds(lower: Any, upper: Any, family: Family) -> None:

@@ -47,9 +47,16 @@ class Family(Protocol):
         """A z with cdf(z) >= p, for p in [1/2, 1): the inverse, or the end of the support."""
         ...
 
+    def tail(self, z: Any) -> Any:
+        """The ramp where z <= 0, perhaps minus infinity: what rounding adds to a corner at the distance -z from it.
+
+        Because ramp(z) = max(z, 0) + ramp(-|z|).
+        """
+        return self.ramp(jnp.maximum(z, -1e18))  # a square of it is finite, and tails vanish
+
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(Family):
     """The sigmoid: smooth, exponential tails."""
 
     support: float = np.inf
@@ -75,6 +82,10 @@ class Logistic:
         """log(p / (1 - p))."""
         return float(np.log(p) - np.log1p(-p))
 
+    def tail(self, z: Any) -> Any:
+        """log(1 + exp(z)), as it stands: exp(z) does not overflow."""
+        return jnp.log1p(jnp.exp(z))
+
 
 @jax.custom_jvp
 def _softplus(z: Any) -> Any:
@@ -88,7 +99,7 @@ def _softplus_jvp(primals: Any, tangents: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Family):
     """The normal distribution function: smooth, the lightest tails of those without bounds."""
 
     support: float = np.inf
@@ -119,7 +130,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Cauchy:
+class Cauchy(Family):
     """The arctangent: smooth, tails so heavy that far arguments keep a gradient, and that its ramp has no limit."""
 
     support: float = np.inf
@@ -149,7 +160,7 @@ class Cauchy:
 
 
 @dataclass(frozen=True)
-class Polynomial:
+class Polynomial(Family):
     """The quintic step: twice continuously differentiable, and exact outside its support."""
 
     support: float = 3.75
@@ -181,7 +192,7 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Family):
     """The straight step of a uniform density: continuous with kinks; sorting and ranking by it take n log n."""
 
     support: float = 2.0

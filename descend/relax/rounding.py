@@ -28,11 +28,9 @@ def staircase(x: Any, temperature: Any, family: Family) -> Any:
         temperature: a float, or one for each entry of x.
         family: of the steps.
     """
-    finite = jnp.isfinite(x)
-    safe = jnp.where(finite, x, 0)
-    nearest = jax.lax.stop_gradient(jnp.round(safe))
-    step = family.odd((safe - nearest) / temperature) / family.odd(0.5 / temperature)
-    return jnp.where(finite, nearest - 0.5 + step / 2, x)
+    nearest = jax.lax.stop_gradient(jnp.round(x))
+    off = jnp.where(jnp.isfinite(x), x - nearest, 0)  # an infinite number is its own nearest
+    return nearest - 0.5 + family.odd(off / temperature) * (0.5 / family.odd(0.5 / temperature))
 
 
 def _floor_gap(x: Any = 0.0, *, temperature: Any, family: Family = logistic) -> Any:

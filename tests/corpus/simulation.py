@@ -57,7 +57,7 @@ def bouncing_ball(x):
         height = height + 0.05 * speed
         below = height < 0
         speed = jnp.where(below, -0.8 * speed, speed)  #: jumps
-        height = jnp.where(below, -height, height)
+        height = jnp.where(below, -height, height)  #: kinked
         return height, speed
 
     height, speed = jax.lax.fori_loop(0, 40, step, (x[0], x[1]))
