@@ -12,6 +12,7 @@ from descend.problem import Problem
 from descend.solvers import Solver, ipopt
 from descend.solvers.algebra import convex_program, degrees
 from descend.solvers.flat import Flat
+from descend.solvers.sparsity import Sparse
 
 BRIEF = 300  # iterations of a quasi-Newton method, and a tenth of that for each variable, until Newton's takes over
 FEW = 20  # variables up to which another path costs a few thousand evaluations
@@ -47,7 +48,7 @@ def _general(problem: Problem) -> list[Stage]:
         if problem.domain.box is not None and not problem.subject_to:
             products = Stage(solvers.TrustRegion(), None, "if that stalls: products with the Hessian", fallback=True)
             fallback.insert(0, products)
-        return [Stage(newton, None, "smooth"), *fallback]
+        return [*_large(problem), Stage(newton, None, "smooth"), *fallback]
     last = Stage(solvers.KKTNewton(), None, "the last digits, if the best point is not certified")
     again = "from the start again: another path may lead to a better optimum"
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
@@ -83,6 +84,14 @@ def _general(problem: Problem) -> list[Stage]:
         closer,
         last,
     ]
+
+
+def _large(problem: Problem) -> list[Stage]:
+    """What comes first under constraints where second derivatives are sparse: nothing else gets far with so many."""
+    known = Sparse.of(Flat(problem)) if problem.domain.box is not None and problem.subject_to else None
+    if known is None or known.curved is None or not ipopt.installed():
+        return []
+    return [Stage(solvers.Ipopt(), None, "smooth, with sparse second derivatives")]
 
 
 def quasi_newton(problem: Problem, most: int = 0) -> Solver:

@@ -8,9 +8,10 @@ import numpy as np
 from descend.problem import Problem
 from descend.program import squares
 from descend.program.structure import Degree
-from descend.solvers.algebra import LONG, convex_program, degrees
+from descend.solvers.algebra import convex_program, degrees
 from descend.solvers.flat import Flat
 from descend.solvers.segments import nanoseconds
+from descend.solvers.sparsity import LONG
 
 FAR = 10.0  # scales from x within which a bound holds where the domain has none
 

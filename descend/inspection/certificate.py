@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from descend.inspection import bounds, curvature, equilibrium, neighborhood, objectives
 from descend.inspection.charts import chartable, charted
@@ -24,6 +25,7 @@ from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
 from descend.solution import Certificate
 from descend.solvers.flat import Flat
+from descend.solvers.sparsity import Sparse, stretched
 
 DRAWS = 64  # over which a random constraint is averaged
 
@@ -191,7 +193,7 @@ def _second_order(
     weights = np.zeros(flat.constraints)
     np.add.at(weights, near.index, near.multipliers(state.forces))
     try:
-        ratio = _curvature(flat, point, weights, near.normals[strong] * flat.scale, state, limit)
+        ratio = _curvature(flat, point, weights, near.normals(flat.scale)[strong], state, limit)
     except Exception as error:  # whatever user code raises, there is no second derivative
         return None, [f"the second derivative cannot be computed: {_line(error)}"], ""
     if ratio is None or not np.isfinite(ratio):
@@ -217,17 +219,25 @@ def _second_order(
 
 
 def _curvature(
-    flat: Flat, point: np.ndarray, weights: np.ndarray, normals: np.ndarray, state: Balance, limit: float
+    flat: Flat, point: np.ndarray, weights: np.ndarray, normals: Any, state: Balance, limit: float
 ) -> float | None:
     basis, floor = state.basis, limit * state.unit
     assert basis is not None
+    known = Sparse.of(flat)
+    if known is not None and known.curved is not None and basis.ndim == 1 and len(basis) > 0:
+        hessian = stretched(known.hessian(point, weights), flat.scale, flat.scale)
+        if not np.isfinite(hessian.data).all():
+            return np.nan
+        found = curvature.large(hessian[basis][:, basis], normals[:, basis], floor, limit)
+        if found is not None:
+            return found
     if basis.ndim == 2:
         product = (flat.curve(point, weights, basis.T * flat.scale) * flat.scale) @ basis
         return curvature.dense(product, normals @ basis, floor)
     if len(basis) == 0:
         return 1.0
     scale = flat.scale[basis]
-    if len(basis) <= curvature.DENSE:
+    if len(basis) <= curvature.DENSE and not sparse.issparse(normals):
         along = np.eye(flat.size)[basis] * flat.scale
         return curvature.dense(flat.curve(point, weights, along)[:, basis] * scale, normals[:, basis], floor)
 

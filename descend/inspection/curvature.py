@@ -1,11 +1,17 @@
 """The smallest curvature of a Lagrangian on a subspace, relative to its largest."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
+from scipy import sparse
 
+from descend.solvers.saddle_system import SaddleSystem, least_norm, negative
+from descend.solvers.sparsity import stretched, unit_rows
+
+RIDGES = (1e-6, 1e-9, 1e-12)
 DENSE = 500  # above this many coordinates the Hessian is only used as an operator
 
 
@@ -35,9 +41,46 @@ def dense(hessian: np.ndarray, normals: np.ndarray, floor: float) -> float:
     return float(eigenvalues[0] / max(1.0, np.max(abs(eigenvalues))))
 
 
-def lanczos(
-    product: Callable[[np.ndarray], np.ndarray], normals: np.ndarray, floor: float, tolerance: float
-) -> float | None:
+def large(hessian: sparse.csr_array, normals: sparse.csr_array, floor: float, tolerance: float) -> float | None:
+    """The same for sparse matrices, with the equilibration; None where an elimination is too inaccurate.
+
+    The inertia of the matrix of Newton's method decides whether a curvature is below -tolerance: no direction is
+    missed. The smallest curvature itself, which is only told, is then found by inverse iteration.
+
+    Args:
+        hessian: shape (n, n).
+        normals: shape (k, n); they may be dependent.
+        floor: curvature that counts as none.
+        tolerance: the same, relative to the largest.
+    """
+    n = hessian.shape[0]
+    stretch = np.ones(n)
+    for _ in range(5):
+        entries = stretched(hessian, stretch, stretch)
+        stretch /= np.sqrt(np.maximum(abs(entries).max(axis=1).toarray(), floor * stretch**2))
+    rows, _ = unit_rows(stretched(normals, np.ones(normals.shape[0]), stretch))
+    shifted = stretched(hessian, stretch, stretch) + tolerance * sparse.eye_array(n)
+    # A ridge loosens the constraints: the less of it the better, but for rounding.
+    positive = any(negative(shifted, rows, ridge, tolerance / 10) == rows.shape[0] for ridge in RIDGES)
+    system, none = SaddleSystem(shifted, rows), np.zeros(rows.shape[0])
+    inverse = scipy.sparse.linalg.LinearOperator((n, n), lambda v: system.solve(np.ravel(v), none)[0], dtype=np.float64)  # type: ignore[call-arg]
+    try:
+        start = system.solve(np.random.default_rng(0).normal(size=n), none)[0]
+        found, vectors = scipy.sparse.linalg.eigsh(
+            inverse, 1, which="LA" if positive else "SA", v0=start, tol=1e-2, maxiter=100
+        )
+    except scipy.sparse.linalg.ArpackNoConvergence:
+        return 0.0 if positive else None
+    if positive:
+        return float(1 / found[0] - tolerance) if found[0] > 0 else 1.0
+    # The inverse is inaccurate where it is large: what counts is the curvature of the direction that it points to.
+    direction = system.solve(vectors[:, 0], none)[0]
+    direction = least_norm(rows).solve(direction, none)[0]
+    curved = float(direction @ (shifted @ direction) / max(direction @ direction, 1e-300)) - tolerance
+    return max(-1.0, curved) if curved < -2 * tolerance else None
+
+
+def lanczos(product: Callable[[np.ndarray], np.ndarray], normals: Any, floor: float, tolerance: float) -> float | None:
     """The same for an operator, without the equilibration; None when Lanczos does not converge.
 
     The smallest eigenvalue is found as the largest of sigma - H, whose size gives the tolerance a meaning when the
@@ -45,19 +88,19 @@ def lanczos(
 
     Args:
         product: v -> H v, shape (n,).
-        normals: shape (k, n).
+        normals: shape (k, n), dense or sparse.
         floor: curvature that counts as none.
         tolerance: the same, relative to the largest.
     """
     n = normals.shape[1]
-    basis = np.zeros((n, 0))
-    if len(normals):
-        basis = scipy.linalg.orth(_unit(normals).T, rcond=1e-10)
-    if basis.shape[1] >= n:
-        return 1.0
-
-    def inside(v: np.ndarray) -> np.ndarray:
-        return v - basis @ (basis.T @ v)
+    if sparse.issparse(normals):
+        system, none = least_norm(normals), np.zeros(normals.shape[0])
+        inside = lambda v: system.solve(v, none)[0]  # noqa: E731
+    else:
+        basis = scipy.linalg.orth(_unit(normals).T, rcond=1e-10) if len(normals) else np.zeros((n, 0))
+        if basis.shape[1] >= n:
+            return 1.0
+        inside = lambda v: v - basis @ (basis.T @ v)  # noqa: E731
 
     def extreme(operator: Callable[[np.ndarray], np.ndarray], which: str, precision: float) -> float:
         matrix = scipy.sparse.linalg.LinearOperator((n, n), matvec=operator, dtype=np.float64)  # type: ignore[call-arg]

@@ -5,12 +5,14 @@ there, so that neither the units of a constraint nor those of a variable matter.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.optimize
 
 from descend.inspection import curvature, multipliers
 from descend.solvers.flat import Flat
+from descend.solvers.sparsity import Sparse, lengths, stretched
 
 LARGEST = 5 * 10**7  # entries of the active Jacobian
 
@@ -23,7 +25,7 @@ class Near:
         index: into the constraint values, shape (k,).
         side: +1 for an upper bound, -1 for a lower one.
         equality: whether both sides hold it.
-        rows: gradients of the constraint values, shape (k, n), in the problem's units.
+        rows: gradients of the constraint values, shape (k, n), in the problem's units, sparse for a large problem.
         length: of each gradient in scaled variables; zero marks a row without direction, which carries no force.
         slack: |value - bound|, in the problem's units.
     """
@@ -31,7 +33,7 @@ class Near:
     index: np.ndarray
     side: np.ndarray
     equality: np.ndarray
-    rows: np.ndarray
+    rows: Any
     length: np.ndarray
     slack: np.ndarray
 
@@ -44,19 +46,23 @@ class Near:
         both = np.flatnonzero(equality)
         upper = np.setdiff1d(upper, both)
         index = np.concatenate([both, upper, lower]).astype(int)
-        if len(index) * flat.size > LARGEST:
+        large = Sparse.of(flat)
+        if large is None and len(index) * flat.size > LARGEST:
             return None
         side = np.concatenate([np.ones(len(both) + len(upper)), -np.ones(len(lower))])
-        rows = flat.rows(point, index)
-        length = np.linalg.norm(rows * flat.scale, axis=1)
+        rows = flat.rows(point, index) if large is None else large.jacobian(point)[index]
+        length = lengths(stretched(rows, np.ones(len(index)), flat.scale))
         length = np.where(np.isfinite(length) & (length > 1e-14), length, 0.0)
         bound = np.where(side > 0, flat.upper[index], flat.lower[index])
-        return cls(index, side, equality[index], np.nan_to_num(rows), length, abs(values[index] - bound))
+        if large is None:
+            rows = np.nan_to_num(rows)
+        else:
+            rows.data = np.nan_to_num(rows.data)
+        return cls(index, side, equality[index], rows, length, abs(values[index] - bound))
 
-    @property
-    def normals(self) -> np.ndarray:
-        """Outward unit normals in scaled variables would be these times the scale: shape (k, n)."""
-        return self.rows * (self.side / np.where(self.length > 0, self.length, np.inf))[:, None]
+    def normals(self, scale: np.ndarray) -> Any:
+        """Outward unit normals in variables of that scale, shape (k, n), dense or sparse as the rows are."""
+        return stretched(self.rows, self.side / np.where(self.length > 0, self.length, np.inf), scale)
 
     @property
     def gaps(self) -> np.ndarray:
@@ -105,7 +111,7 @@ class Balance:
 def in_box(flat: Flat, point: np.ndarray, gradient: np.ndarray, near: Near, limit: float, unit: float) -> Balance:
     """The multipliers of bounds are what is left of the gradient, where its sign allows."""
     lower, upper = flat.problem.domain.box  # type: ignore[misc]
-    slope, normals = gradient * flat.scale, near.normals * flat.scale
+    slope, normals = gradient * flat.scale, near.normals(flat.scale)
     below, above = abs(point - lower) / flat.scale, abs(upper - point) / flat.scale
     reach = np.sqrt(limit)
     low, high = below <= reach, above <= reach
@@ -137,7 +143,7 @@ def in_convex_set(
     The directions left free are those that the derivative of P at u - g keeps, where it is a projector: the span of the
     critical cone of a polyhedral set under strict complementarity.
     """
-    slope, normals = gradient * flat.scale, near.normals * flat.scale
+    slope, normals = gradient * flat.scale, near.normals(flat.scale)
     size = max(unit, float(np.max(abs(slope), initial=0.0)))
 
     def residual(forces: np.ndarray) -> np.ndarray:

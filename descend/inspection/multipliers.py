@@ -1,8 +1,13 @@
 """Sign-correct multipliers by bounded least squares: which forces of constraints and bounds balance a gradient."""
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+from scipy import sparse
+
+from descend.solvers.saddle_system import SaddleSystem
 
 LARGEST = 5 * 10**6  # entries of the bounds' rows in the joint problem
 ROUNDS = 30  # a working set that has not settled by then cycles: the joint problem decides, unless it is too large
@@ -10,7 +15,7 @@ ROUNDS = 30  # a working set that has not settled by then cycles: the joint prob
 
 def balance(
     gradient: np.ndarray,
-    normals: np.ndarray,
+    normals: Any,
     equality: np.ndarray,
     gaps: np.ndarray,
     low: np.ndarray,
@@ -24,7 +29,7 @@ def balance(
 
     Args:
         gradient: of the loss, shape (n,).
-        normals: outward normals of the near-active constraints, shape (k, n), of about unit length.
+        normals: outward normals of the near-active constraints, shape (k, n), of about unit length, dense or sparse.
         equality: which of them take a force of either sign, shape (k,); the others take none below zero.
         gaps: distance of x from each constraint, shape (k,): a force at a distance violates complementarity.
         low: which coordinates are at a lower bound, shape (n,).
@@ -33,13 +38,17 @@ def balance(
     Returns:
         The forces, shape (k,).
     """
-    if len(normals) == 0:
+    count, large = normals.shape[0], sparse.issparse(normals)
+    least_squares = _sparse_least_squares if large else _least_squares
+    if count == 0:
         return np.zeros(0)
+    if large:
+        normals = sparse.csc_array(normals)
     held = low | high
     working = ~held
-    best, best_size = np.zeros(len(normals)), np.inf
+    best, best_size = np.zeros(count), np.inf
     for _ in range(ROUNDS):
-        forces = _least_squares(gradient[working], normals[:, working], equality, gaps)
+        forces = least_squares(gradient[working], normals[:, working], equality, gaps)
         rest = unbalanced(gradient + forces @ normals, low, high)
         size = rest @ rest + np.sum((forces * gaps) ** 2)
         if size < best_size:
@@ -48,15 +57,16 @@ def balance(
         if np.array_equal(following, working):
             return forces
         working = following
-    if held.sum() * len(gradient) > LARGEST:
+    if not large and held.sum() * len(gradient) > LARGEST:
         return best
-    unit = np.eye(len(gradient))
-    joint = _least_squares(
+    unit = sparse.eye_array(len(gradient), format="csr") if large else np.eye(len(gradient))
+    together = [normals, -unit[low], unit[high]]
+    joint = least_squares(
         gradient,
-        np.concatenate([normals, -unit[low], unit[high]]),
+        sparse.vstack(together, format="csc") if large else np.concatenate(together),
         np.concatenate([equality, np.zeros(low.sum() + high.sum(), bool)]),
         np.concatenate([gaps, np.zeros(low.sum() + high.sum())]),
-    )[: len(normals)]
+    )[:count]
     rest = unbalanced(gradient + joint @ normals, low, high)
     return joint if rest @ rest + np.sum((joint * gaps) ** 2) < best_size else best
 
@@ -86,6 +96,35 @@ def _least_squares(gradient: np.ndarray, normals: np.ndarray, equality: np.ndarr
     if free.shape[1]:
         forces[equality] = np.linalg.lstsq(free, -(gradient + signed @ forces[~equality]), rcond=1e-12)[0]
     return forces
+
+
+def _sparse_least_squares(gradient: np.ndarray, normals: Any, equality: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """The same for sparse normals: the sets of zero and of positive forces are exchanged where signs are wrong, all at
+    once at first, then one by one, which ends (block principal pivoting; Portugal, Judice and Vicente 1994).
+    """
+    count = normals.shape[0]
+    positive, best, best_size = np.ones(count, bool), np.zeros(count), np.inf
+    if gradient.size == 0:
+        return best
+    normals = sparse.csr_array(normals)
+    for turn in range(3 * ROUNDS):
+        forces = np.zeros(count)
+        system = SaddleSystem(sparse.eye_array(gradient.size), normals[positive], gaps[positive] ** 2)
+        forces[positive] = -system.solve(gradient, np.zeros(int(positive.sum())))[1]
+        feasible = np.where(equality, forces, np.maximum(forces, 0.0))
+        rest = gradient + feasible @ normals
+        size = rest @ rest + np.sum((feasible * gaps) ** 2)
+        if size < best_size:
+            best, best_size = feasible, size
+        pressure = normals @ (gradient + forces @ normals) + gaps**2 * forces
+        rounding = 1e-12 * max(1e-300, float(np.max(abs(forces), initial=0.0)), float(np.max(abs(gradient))))
+        wrong = ~equality & np.where(positive, forces < -rounding, pressure < -rounding)
+        if not wrong.any():
+            break
+        if turn >= ROUNDS:
+            wrong &= np.arange(count) == np.flatnonzero(wrong)[-1]
+        positive ^= wrong
+    return best
 
 
 def _nonnegative(system: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -1,11 +1,16 @@
 """What values near a point say about it, independently of its derivatives: noise, kinks, and whether the loss falls."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
+from scipy import sparse
 
 from descend.solvers.flat import Flat
+from descend.solvers.saddle_system import least_norm
+from descend.solvers.sparsity import stretched, unit_rows
 
 PROBES = 8  # sampled directions
 
@@ -62,7 +67,7 @@ def survey(
     point: np.ndarray,
     gradient: np.ndarray,
     active: np.ndarray,
-    rows: np.ndarray,
+    rows: Any,
     tolerance: float,
     varies: float = 0.0,
 ) -> Surroundings:
@@ -101,9 +106,10 @@ def survey(
     slack = 10 * tolerance * min(1.0, variation)
     mismatch = _jump(unexplained, noise, slack, lengths)
     kinked = []
-    for index, row in zip(active, rows, strict=True):
-        left = (constraints[:, index] - cx[index] - moved @ row).reshape(3, PROBES)
-        size = float(np.max(abs(row * flat.scale), initial=0.0))
+    scaled = stretched(rows, np.ones(len(active)), flat.scale)
+    sizes = abs(scaled).max(axis=1).toarray() if sparse.issparse(rows) else np.max(abs(scaled), axis=1, initial=0.0)
+    apart = (constraints[:, active] - cx[active] - (rows @ moved.T).T).T.reshape(len(active), 3, PROBES)
+    for index, left, size in zip(active, apart, sizes, strict=True):
         error = float(np.max(abs(left[0]))) + rounding * (abs(cx[index]) + lengths.fine * size)
         if _jump(left, error, 10 * tolerance * max(size, float(flat.unit[index])), lengths) > 1:
             kinked.append(index)
@@ -152,7 +158,7 @@ def lower_nearby(
     point: np.ndarray,
     loss: float,
     active: np.ndarray,
-    rows: np.ndarray,
+    rows: Any,
     slope: np.ndarray,
     slack: np.ndarray,
     force: np.ndarray,
@@ -177,8 +183,7 @@ def lower_nearby(
         noise: of the loss.
         tolerance: the scaled violation that a sample may have.
     """
-    scaled = rows * flat.scale
-    back = np.linalg.pinv(scaled, rcond=1e-10) if len(rows) else np.zeros((flat.size, 0))
+    back = _led_back(stretched(rows, np.ones(len(active)), flat.scale))
     generator = np.random.default_rng(2)
     for length in steps(flat.dtype).falls:
         moves = length * generator.uniform(-1, 1, (PROBES, flat.size)) * flat.scale
@@ -187,7 +192,7 @@ def lower_nearby(
         for _ in range(4 if flat.constraints else 0):
             off = (flat.residual(constraints) * flat.unit)[:, active]
             sample = np.array(
-                [flat.round(flat.project(y - flat.scale * (back @ each))) for y, each in zip(sample, off, strict=True)]
+                [flat.round(flat.project(y - flat.scale * back(each))) for y, each in zip(sample, off, strict=True)]
             )
             values, constraints = flat.values(sample)
         feasible = flat.violation(constraints) <= tolerance
@@ -200,3 +205,15 @@ def lower_nearby(
         if feasible.any() and np.all(change[feasible] > allowed[feasible]):
             return None
     return None
+
+
+def _led_back(rows: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """The least step that changes the values with these rows, dense or sparse, by what is given."""
+    if not rows.shape[0]:
+        return lambda off: np.zeros(rows.shape[1])
+    if not sparse.issparse(rows):
+        inverse = np.linalg.pinv(rows, rcond=1e-10)
+        return lambda off: inverse @ off
+    even, size = unit_rows(rows)
+    system, none = least_norm(even), np.zeros(rows.shape[1])
+    return lambda off: system.solve(none, off / size)[0]

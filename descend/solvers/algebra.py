@@ -1,6 +1,6 @@
 """Problems that are linear or quadratic, found by reading the program, and their coefficients."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +8,13 @@ import scipy.linalg
 from scipy import sparse
 
 from descend.problem import Problem
-from descend.program import coloring, structure
+from descend.program import coloring
 from descend.program.structure import Degree
 from descend.solvers.flat import BLOCK, Flat
-from descend.solvers.segments import nanoseconds
+from descend.solvers.saddle_system import negative
+from descend.solvers.sparsity import Sparse
+from descend.solvers.sparsity import known as known_structure
 
-LONG = 1e7  # nanoseconds of one evaluation, beyond which a program is not read
 ROUNDING = 1e-11  # of the largest eigenvalue: less negative curvature than that is none
 
 
@@ -43,20 +44,8 @@ class Degrees(NamedTuple):
 
 def degrees(problem: Problem) -> Degrees | None:
     """The degrees of a problem without noise; None where its program cannot be read, or is too long to be."""
-    if problem.black_box or problem.random or problem.merit is not None:
-        return None
-    if problem.given is None and problem.data is None:
-        return problem.compiled("degrees", lambda: _degrees(problem))
-    return _degrees(problem)
-
-
-def _degrees(problem: Problem) -> Degrees | None:
-    flat = Flat(problem)
-    if not nanoseconds(problem) <= LONG:
-        return None
-    try:
-        found = structure.read(flat.program(), jnp.zeros(flat.size, jnp.result_type(float)))
-    except Exception:  # what cannot be read is not known
+    found = known_structure(problem)
+    if found is None:
         return None
     return Degrees(int(found.degree[0]), found.degree[1:], sparse.csr_array(found.jacobian[1:]))
 
@@ -66,7 +55,7 @@ class Coefficients(NamedTuple):
 
     Attributes:
         slope: shape (n,).
-        curve: shape (n, n), or None for a linear loss.
+        curve: shape (n, n), sparse for a large problem, or None for a linear loss.
         rows: sparse, shape (m, n).
         offsets: shape (m,).
         bowls: of the quadratic constraint values, by index.
@@ -74,7 +63,7 @@ class Coefficients(NamedTuple):
 
     constant: float
     slope: np.ndarray
-    curve: np.ndarray | None
+    curve: Any
     rows: sparse.csr_array
     offsets: np.ndarray
     bowls: dict[int, np.ndarray]
@@ -88,7 +77,8 @@ def coefficients(flat: Flat, known: Degrees) -> Coefficients:
         int(i): flat.hessian(zero, np.eye(flat.constraints)[i], 0.0)
         for i in np.flatnonzero(known.constraints == Degree.QUADRATIC)
     }
-    curve = flat.hessian(zero, none) if known.loss == Degree.QUADRATIC else None
+    curved = known.loss == Degree.QUADRATIC
+    curve = (Sparse.of(flat) or flat).hessian(zero, none) if curved else None
     return Coefficients(loss, slope, curve, jacobian(flat, zero, known.jacobian), values, bowls)
 
 
@@ -107,8 +97,12 @@ def jacobian(flat: Flat, point: np.ndarray, pattern: sparse.csr_array) -> sparse
     return sparse.csr_array(sparse.vstack(blocks))
 
 
-def convex(matrix: np.ndarray) -> bool:
-    """Whether a symmetric matrix has no negative eigenvalue, to rounding."""
+def convex(matrix: Any) -> bool:
+    """Whether a symmetric matrix, dense or sparse, has no negative eigenvalue, to rounding."""
+    if sparse.issparse(matrix):
+        size = float(abs(matrix).max())
+        shifted = matrix / max(size, 1e-300) + ROUNDING * sparse.eye_array(matrix.shape[0])
+        return np.isfinite(size) and negative(shifted, sparse.csr_array((0, matrix.shape[0])), error=ROUNDING / 10) == 0
     if not matrix.any():
         return True
     if not np.isfinite(matrix).all():
@@ -128,7 +122,9 @@ def convex_program(problem: Problem) -> tuple[Degrees, Coefficients] | None:
         return None
     flat = Flat(problem)
     if not flat.dense and not known.linear:
-        return None
+        large = Sparse.of(flat)
+        if large is None or large.curved is None or np.any(known.constraints > Degree.LINEAR):
+            return None
 
     def build() -> tuple[bool, Coefficients]:
         found = coefficients(flat, known)

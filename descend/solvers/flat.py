@@ -119,7 +119,7 @@ class Flat:
 
     def values(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss, shape (k,), and constraint values, shape (k, m), at points of shape (k, n)."""
-        program = self._compiled("values", lambda both: lambda points: jax.lax.map(both, points))
+        program = self.compiled("values", lambda both: lambda points: jax.lax.map(both, points))
         self.evaluations += len(points)
         blocks = [program(block) for block in self._blocks(points)]
         loss, constraints = (np.concatenate(column)[: len(points)] for column in zip(*blocks, strict=True))
@@ -133,7 +133,7 @@ class Flat:
         def build(both: Callable[..., Any]) -> Callable[..., Any]:
             return lambda v: jax.value_and_grad(both, has_aux=True)(v)
 
-        (loss, constraints), gradient = self._compiled("gradient", build)(vector)
+        (loss, constraints), gradient = self.compiled("gradient", build)(vector)
         self.evaluations += 3
         return float(loss), constraints, gradient
 
@@ -158,7 +158,7 @@ class Flat:
 
             return run
 
-        values, rows = self._compiled("first", build)(vector)
+        values, rows = self.compiled("first", build)(vector)
         self.evaluations += 3 * (1 + min(self.constraints, self.size))
         found = float(values[0]), values[1:], rows[0], rows[1:]
         self._last = vector.copy(), found
@@ -181,7 +181,7 @@ class Flat:
             return run
 
         self.evaluations += 6 * self.size
-        found = self._compiled("hessian", build)(vector, weights, np.asarray(factor))
+        found = self.compiled("hessian", build)(vector, weights, np.asarray(factor))
         return (found + found.T) / 2
 
     def rows(self, vector: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -199,7 +199,7 @@ class Flat:
 
             return pull
 
-        program = self._compiled("rows", build)
+        program = self.compiled("rows", build)
         padded = np.resize(indices, -(-len(indices) // BLOCK) * BLOCK)
         blocks = [program(vector, padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)]
         return np.concatenate(blocks)[: len(indices)]
@@ -213,7 +213,7 @@ class Flat:
 
             return push
 
-        program = self._compiled("slopes", build)
+        program = self.compiled("slopes", build)
         self.evaluations += 3 * len(directions)
         return np.concatenate([program(vector, b) for b in self._blocks(directions)])[: len(directions)]
 
@@ -238,7 +238,7 @@ class Flat:
             return np.zeros((0, self.size))
         if self.dense and 2 * len(directions) >= self.size:
             return directions @ self.hessian(vector, weights)
-        program = self._compiled("curve", build)
+        program = self.compiled("curve", build)
         self.evaluations += 6 * len(directions)
         return np.concatenate([program(vector, weights, b) for b in self._blocks(directions)])[: len(directions)]
 
@@ -251,7 +251,7 @@ class Flat:
         padded = np.resize(points, (-(-len(points) // size) * size, self.size))
         return [padded[i : i + size] for i in range(0, len(padded), size)]
 
-    def _compiled(self, name: str, build: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, name: str, build: Callable[..., Any]) -> Callable[..., Any]:
         """A program of float arrays in, NumPy float64 out, compiled once for the problem."""
         problem, shapes = self.problem, self.shapes
 

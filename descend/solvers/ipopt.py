@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
+from scipy import sparse
 
 from descend.problem import Problem
 from descend.solvers.scaled import Scaled
@@ -34,7 +35,8 @@ class IpoptState(NamedTuple):
 class Ipopt(Solver):
     """A primal-dual interior-point method with a filter line search (`cyipopt`, the extra `descend[ipopt]`).
 
-    The whole Jacobian and the exact Hessian of the Lagrangian come from JAX. A segment is `iterations` of the native
+    The Jacobian and the exact Hessian of the Lagrangian come from JAX, sparse where there are many variables and few
+    entries. A segment is `iterations` of the native
     code, the next one a warm start. It is done when IPOPT says so, which is believed by nobody: the engine certifies.
 
     Args:
@@ -62,7 +64,7 @@ class Ipopt(Solver):
             cyipopt = importlib.import_module("cyipopt")
         except ImportError:
             raise ImportError("Ipopt needs cyipopt: pip install 'descend[ipopt]'") from None
-        scaled = Scaled(problem)
+        scaled = Scaled(problem, large=True)
         calls = Callbacks(scaled)
         native = cyipopt.Problem(
             n=len(state.z),
@@ -111,8 +113,15 @@ class Callbacks:
         self.error: BaseException | None = None
         self.count = 0
         n, m = len(scaled.scale), scaled.flat.constraints
-        self.triangle = np.tril_indices(n)
-        self.whole = tuple(index.ravel() for index in np.indices((m, n)))
+        # Sparse matrices have the entries of these patterns, in their order.
+        known, self.lower = scaled.sparse, slice(None)
+        if known is None or known.curved is None:
+            self.triangle = np.tril_indices(n)
+            self.whole = tuple(index.ravel() for index in np.indices((m, n)))
+        else:
+            row, column = known.curved
+            self.whole, self.lower = known.rows, row >= column
+            self.triangle = row[self.lower], column[self.lower]
 
     def _first(self, z: np.ndarray, part: int) -> Any:
         if self.error is None:
@@ -121,7 +130,7 @@ class Callbacks:
             except BaseException as error:
                 self.error = error
         n, m = len(z), self.scaled.flat.constraints
-        return (np.nan, np.full(m, np.nan), np.full(n, np.nan), np.full((m, n), np.nan))[part]
+        return (np.nan, np.full(m, np.nan), np.full(n, np.nan), np.full(len(self.whole[0]), np.nan))[part]
 
     def objective(self, z: np.ndarray) -> float:
         return float(self._first(z, 0))
@@ -133,7 +142,8 @@ class Callbacks:
         return self._first(z, 1)
 
     def jacobian(self, z: np.ndarray) -> np.ndarray:
-        return self._first(z, 3).ravel()
+        rows = self._first(z, 3)
+        return rows.data if sparse.issparse(rows) else rows.ravel()
 
     def jacobianstructure(self) -> Any:
         return self.whole
@@ -144,7 +154,8 @@ class Callbacks:
     def hessian(self, z: np.ndarray, multipliers: np.ndarray, factor: float) -> np.ndarray:
         if self.error is None:
             try:
-                return self.scaled.hessian(z, np.asarray(multipliers, np.float64), float(factor))[self.triangle]
+                found = self.scaled.hessian(z, np.asarray(multipliers, np.float64), float(factor))
+                return found.data[self.lower] if sparse.issparse(found) else found[self.triangle]
             except BaseException as error:
                 self.error = error
         return np.full(len(self.triangle[0]), np.nan)
