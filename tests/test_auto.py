@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 import descend
-from descend.auto.choice import choose
-from descend.draws import bernoulli
-from descend.findings import Finding, Findings
-from descend.inspection.arguments import Start
+from descend.draws import bernoulli, normal, poisson
 from descend.routes import smooth
 
 KEY = jax.random.key(0)
@@ -87,27 +84,62 @@ def test_a_coin():
     assert abs(mean[0] - 1) < 3.5 * error[0] < 0.2
 
 
-def test_stated_draws():
-    """Unbiased, and ten times less noisy than smoothing, for the same coin."""
+def test_few_stated_outcomes_are_summed_over():
+    """Exact, whatever the key."""
 
     def stated(p, *, key):
         return bernoulli(key, p)
 
     g = descend.grad(stated, at=0.4)
+    assert isinstance(g.route, descend.routes.Enumerate) and "2 outcomes, exactly" in g.why
+    np.testing.assert_allclose([g(0.4, key=0), g(0.4, key=1)], 1.0, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_many_stated_outcomes_get_the_route_of_least_variance(offset):
+    """d/dx E (y - 3)^2 for a Poisson y of rate x is 2 x - 5; all unbiased routes were tried, and the best is taken."""
+
+    def events(x, *, key):
+        return offset + (poisson(key, x) - 3) ** 2
+
+    g = descend.grad(events, at=2.0)
+    assert isinstance(g.route, descend.routes.Triples), g.why
+    tried = g.why.split("each: ")[1]
+    assert "triples" in tried and "score" in tried
+    mean, error = means(g, 2.0)
+    assert abs(mean[0] + 1) < 4 * error[0] < 0.5
+    other = jax.grad(descend.routes.score(events, samples=16))
+    assert error[0] < means(other, 2.0)[1][0]
+
+
+def test_normal_draws_are_left_to_the_score_function():
+    """The others differentiate them pathwise: zero here, where the slope of E is the normal density at 0."""
+
+    def above(x, *, key):
+        return 1.0 * (normal(key, x) > 0)
+
+    g = descend.grad(above, at=0.0)
     assert isinstance(g.route, descend.routes.Score) and "states its draws" in g.why
-    mean, error = means(g, 0.4)
-    assert abs(mean[0] - 1) < 4 * error[0] < 0.05
+    mean, error = means(g, 0.0)
+    assert abs(mean[0] - 1 / math.sqrt(2 * math.pi)) < 4 * error[0] < 0.1
 
 
-def test_a_chaotic_finding_is_smoothed():
-    """The choice, given what the reader of programs says of a loop."""
-    said = Finding("chaotic", {"file": "orbit.py", "line": 3}, {}, "descend.routes.smooth(sigma=0.7)")
-    smooth_word = Finding("smooth", {"objective": "orbit"})
-    start = Start("orbit", False, True, True)
-    assert choose(Findings([said, smooth_word]), 0.1, 2, start)[0] == 0.7
-    bare = Finding("chaotic", {"file": "orbit.py", "line": 3})
-    sigma, why = choose(Findings([bare]), 0.1, 2, start)
-    assert sigma == 0.1 and why.startswith("orbit.py:3 is chaotic")
+@pytest.mark.slow
+def test_chaos_is_measured():
+    """A sine map in a scan: what is taken has the length of what values do, and both cosines are said."""
+
+    def orbit(x):
+        step = lambda z, _: (z := jnp.sin(x[0] * z) + 0.3, z)  # noqa: E731
+        return jnp.mean(jax.lax.scan(step, 0.3, None, length=200)[1] ** 2) + x[1] ** 2
+
+    at = jnp.array([3.9, 0.5])
+    g = descend.grad(orbit, at=at)
+    assert "chaotic" in g.findings.words and "cosine" in g.why
+    assert isinstance(g.route, (descend.routes.Window, descend.routes.Smooth))
+    assert abs(jax.grad(orbit)(at)[0]) > 1e6  # what it is not
+    gradient = g(at, key=KEY)
+    assert np.linalg.norm(gradient) < 100
 
 
 def test_a_random_function_that_passes_its_derivative():
@@ -129,13 +161,20 @@ def test_jumps_and_kinks():
 
 
 def test_a_black_box():
+    """Differences where they are affordable, else noise; a step in the values is blurred in any number of them."""
+
     def box(x):
         return float(np.sum(np.asarray(x) ** 2))
 
-    g = descend.grad(box, at=X, samples=16)
-    assert "black-box" in g.why
+    few = descend.grad(box, at=X, samples=16)
+    assert isinstance(few.route, descend.routes.Finite) and "black-box, and has few numbers" in few.why
+    np.testing.assert_allclose(few(X), 2 * X, rtol=1e-5)
+    g = descend.grad(box, at=X, samples=4)
+    assert isinstance(g.route, descend.routes.Smooth) and "differences would take more" in g.why
     mean, error = means(g, X, 300)
     np.testing.assert_array_less(abs(mean - 2 * np.asarray(X)), 4 * error)
+    stepped = descend.grad(lambda x: float(np.sum(np.round(3 * np.asarray(x)))), at=X, samples=16)
+    assert isinstance(stepped.route, descend.routes.Smooth), stepped.why
 
 
 @pytest.mark.parametrize(

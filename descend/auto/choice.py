@@ -2,6 +2,7 @@
 
 import ast
 
+from descend import routes
 from descend.findings import Finding, Findings
 from descend.inspection.arguments import Start
 
@@ -16,8 +17,17 @@ class GradientRefusedError(ValueError):
     """No gradient that could be trusted exists here, or none could be chosen; the message says why and what helps."""
 
 
-def choose(findings: Findings, default: float, size: int, start: Start) -> tuple[float | None, str]:
-    """The width to smooth with, or None for plain differentiation, and the reason.
+def choose(
+    findings: Findings, default: float, size: int, start: Start, samples: int = 64
+) -> tuple[routes.Route | None, str]:
+    """The route that suits the findings, or None for plain differentiation, and the reason.
+
+    Args:
+        findings: of `inspect`. Chaos is left to `measured.in_chaos`, stated draws to `measured.among_draws`.
+        default: the width where they give none.
+        size: how many numbers are differentiated.
+        start: what the function is at the point.
+        samples: evaluations that a gradient may take.
 
     Raises:
         GradientRefusedError: if there is no gradient to be had.
@@ -35,26 +45,25 @@ def choose(findings: Findings, default: float, size: int, start: Start) -> tuple
     broken = [*findings.about("flat"), *findings.about("jumps")]
     noise = findings.about("stochastic")
     lost = [finding for finding in noise if finding.evidence.get("derivative passes") is False]
+    smoothed = lambda sigma: routes.Smooth(sigma=sigma, samples=samples)  # noqa: E731
     if start.black_box or findings.about("black-box"):
         said = [*findings.about("black-box"), *broken][0]
+        here = f"{said.place()} is {said.what}"
+        if not broken and not noise and 2 * size <= samples:
+            return routes.Finite(), f"{here}, and has few numbers: differences, with a step by the noise of its values"
         width = max((_width(each, default) for each in broken), default=default)
-        return width, f"{said.place()} is {said.what}: smoothed, by values only"
-    if findings.about("chaotic"):
-        said = findings.about("chaotic")[0]
-        return _width(said, default), f"{said.place()} is chaotic: smoothed, since derivatives grow with the horizon"
+        many = "; differences would take more values" * (not broken and not noise)
+        return smoothed(width), f"{here}: smoothed, by values only{many}"
     if lost or (noise and broken):
         said = (lost or broken)[0]
         # At one key a random function may look flat much further than its mean is.
-        return default, f"{said.place()}: the derivative does not pass the sampling: smoothed"
+        return smoothed(default), f"{said.place()}: the derivative does not pass the sampling: smoothed"
     if broken:
         unsure = f"; with {size} numbers it was not tested whether that is informative" * (size > TESTABLE)
         width = max(_width(each, default) for each in broken)
-        return width, f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
+        return smoothed(width), f"{broken[0].place()} is {broken[0].what}: smoothed{unsure}"
     if not start.slope_finite:
         raise GradientRefusedError(f"{place}: the derivative is not finite at at=: give another point")
-    if findings.about("chaotic"):
-        said = findings.about("chaotic")[0]
-        return None, f"{said.place()} is chaotic: jax.grad, which is exact and grows exponentially; try {said.cure}"
     if findings.about("kinked"):
         return None, f"{findings.about('kinked')[0].place()} is kinked: jax.grad gives one of its subgradients there"
     if findings.about("unread"):

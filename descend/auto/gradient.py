@@ -9,12 +9,11 @@ import numpy as np
 
 from descend import calls, numerics, routes
 from descend.auto.choice import SIGMA, TESTABLE, GradientRefusedError, choose
-from descend.draws import DRAW
+from descend.auto.measured import Chosen, among_draws, in_chaos, stated
 from descend.findings import Findings
 from descend.inspection import inspect
 from descend.inspection.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
 from descend.program.killers import killers
-from descend.program.walk import walk
 from descend.routes.program import signature, takes_key
 
 SAMPLES = 64
@@ -37,9 +36,12 @@ def grad(
     - smooth: it is `jax.grad(f)`, called as it stands, at the same speed.
     - kinked: `jax.grad(f)` too, which at a kink is what JAX's rules give there: for sums and maxima of smooth functions
       an element of Clarke's subdifferential, in general not.
-    - a random f that states its draws (`descend.draws`): `jax.grad(routes.score(f))`, unbiased for the mean over them,
-      with a quarter of `samples` runs, each of which is differentiated.
-    - flat, jumps, chaotic, a random f whose derivative does not pass the sampling, or a black box:
+    - a random f that states its draws (`descend.draws`): an unbiased gradient of the mean over them. `routes.enumerate`
+      where they have at most `samples` outcomes together; else `score`, `triples` or local sums by `enumerate`, about
+      3 `samples` / 4 values each: that whose variance times cost is least in 16 gradients of each at `at`.
+    - chaotic: `routes.window`, or `smooth` where its cosine with the mean of 16 smoothed gradients is greater.
+    - a black box without steps or noise, with so few numbers that 2n is at most `samples`: `routes.finite`.
+    - flat, jumps, a random f whose derivative does not pass the sampling, or any other black box:
       `jax.grad(routes.smooth(f, sigma, samples))`, unbiased for the smoothed function, with the width that inspection
       suggests (a tenth of max(1, rms of `at`) where it suggests none). It draws: give `key`.
     - uninformative (no smoothing helps: parity, needles, constants), or not finite at `at`: refused.
@@ -58,7 +60,7 @@ def grad(
             if it cannot be traced or if a line might kill the derivative, and differentiated plainly otherwise.
         key: an int or a JAX key: for probing (default 0), and the default `key` of the result, which then draws the
             same numbers at every call.
-        samples: evaluations of f per smoothed gradient; in n dimensions its cosine with the mean is about
+        samples: evaluations of f per routed gradient; smoothed in n dimensions its cosine with the mean is about
             sqrt(samples / (2n + samples)).
 
     Returns:
@@ -150,14 +152,21 @@ def _chosen(
         closer = inspect(restricted, at=moving, key=probing)
         findings = Findings([*findings, *closer.about("uninformative")], findings.evaluations + closer.evaluations)
     findings.evaluations += 1 + 3 * (not start.black_box)
-    if not start.black_box and _states_draws(restricted, moving, probing):
-        route: routes.Route = routes.Score(samples=max(2, samples // 4))
-        why = f"{start.name} states its draws: differentiated as their mean, by the score function"
-        return _routed(transform, route, f, loss, argnums, has_aux, key, findings, why)
-    sigma, why = choose(findings, SIGMA * unit(moving), size(moving), start)
-    if sigma is None:
+    outcomes = None if start.black_box else stated(restricted, moving, probing)
+    chaos = findings.about("chaotic")
+    chosen: Chosen | None = None
+    if outcomes is not None:
+        chosen = among_draws(restricted, moving, probing, outcomes, samples, start.name)
+    elif chaos and start.finite and not start.black_box and not findings.about("uninformative"):
+        sigma = SIGMA * unit(moving)
+        chosen = in_chaos(restricted, moving, probing, sigma, samples, chaos[0].place())
+    if chosen is not None:
+        findings.evaluations += chosen.units
+        route, why = chosen.route, chosen.why
+    else:
+        route, why = choose(findings, SIGMA * unit(moving), size(moving), start, samples)
+    if route is None:
         return Gradient(plain, f, key, None, findings, why)
-    route = routes.Smooth(sigma=sigma, samples=samples)
     return _routed(transform, route, f, loss, argnums, has_aux, key, findings, why)
 
 
@@ -175,13 +184,6 @@ def _routed(
     routed = route(loss)
     estimate = transform(routed, argnums)
     return Gradient(_with_aux(estimate, transform, f) if has_aux else estimate, routed, key, route, findings, why)
-
-
-def _states_draws(restricted: Callable[..., Any], moving: Any, key: jax.Array) -> bool:
-    """Whether the function says what it draws, so that its mean over that can be differentiated."""
-    random = {"key": key} if takes_key(restricted) else {}
-    program = jax.make_jaxpr(lambda x: restricted(x, **random))(moving)
-    return any(eqn.primitive is DRAW for eqn, _ in walk(program.jaxpr))
 
 
 def _checked(argnums: Any) -> int | tuple[int, ...]:

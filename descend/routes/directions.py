@@ -151,13 +151,13 @@ def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | No
         count: how many samples.
         chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
     """
-    made = jax.eval_shape(part, jax.ShapeDtypeStruct((1,), jnp.int32))
-    size = _at_once(point, sum(leaf.size for leaf in jax.tree.leaves(made)), count, chunk)
+    size = _at_once(point, 1, count, chunk)
     if size >= count:
         return part(jnp.arange(count, dtype=jnp.int32))
     whole = count // size * size
     body = jax.checkpoint(part, prevent_cse=False)
     step = lambda sums, rows: (jax.tree.map(jnp.add, sums, body(rows)), None)  # noqa: E731
+    made = jax.eval_shape(part, jax.ShapeDtypeStruct((size,), jnp.int32))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made)
     total = jax.lax.scan(step, zeros, jnp.arange(whole, dtype=jnp.int32).reshape(-1, size))[0]
     rest = jnp.arange(whole, count, dtype=jnp.int32)

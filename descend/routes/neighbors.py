@@ -76,13 +76,10 @@ class Neighbors(Route):
                 arguments = Arguments.split(args, kwargs)
                 program = read(f, arguments)
 
-                def moved(key: jax.Array) -> Any:
-                    keys = jax.random.split(key, len(arguments.places))
-                    draw = lambda key, leaf: leaf + 0.1 * jax.random.normal(key, jnp.shape(leaf))  # noqa: E731
-                    pairs = zip(keys, arguments.leaves, strict=True)
-                    return tuple(draw(key, leaf).astype(leaf.dtype) for key, leaf in pairs)
-
-                points = jax.vmap(moved)(jax.random.split(jax.random.key(0), 16))
+                normal = np.random.default_rng(0).normal
+                drawn = [0.1 * normal(size=(16, *jnp.shape(leaf))) for leaf in arguments.leaves]
+                pairs = zip(drawn, arguments.leaves, strict=True)
+                points = tuple((leaf[None] + jnp.asarray(d)).astype(leaf.dtype) for d, leaf in pairs)
                 values = jax.vmap(lambda leaves: program.run(leaves, program.consts))(points)
                 whole = [jnp.broadcast_to(jnp.asarray(v), (16, *jnp.shape(v))) for v in arguments.everything]
                 for place, leaf in zip(arguments.places, points, strict=True):
