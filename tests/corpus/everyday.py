@@ -36,11 +36,11 @@ def parking_fee(x):
 
 @case(np.array([0.7, 0.4]))
 def phone_plan(x):
+    def bill(minutes):
+        return jax.lax.cond(minutes > 6.0, lambda m: 20 + 0.5 * (m - 6.0), lambda m: 20 + 0 * m, minutes)  #: kinked
+
     used = 10 * jax.nn.sigmoid(x)
-    cost = jax.vmap(lambda m: jax.lax.cond(m > 6.0, lambda m: 20 + 0.5 * (m - 6.0), lambda m: 20 + 0 * m, m))(
-        used
-    )  #: kinked
-    return jnp.sum(cost) - 3 * jnp.sum(used) + jnp.sum(x**2)
+    return jnp.sum(jax.vmap(bill)(used)) - 3 * jnp.sum(used) + jnp.sum(x**2)
 
 
 @case(np.array([0.7, 0.4]), helpers=(toll,), thorough=("unbounded",))
