@@ -36,7 +36,7 @@ def compare(cases: list[Case], thorough: bool, key: int = 1) -> dict[str, float]
 
 
 def test_a_sample_of_labeled_objectives_is_read_right():
-    rates = compare(CASES[::18], thorough=False)
+    rates = compare(CASES[::25], thorough=False)
     assert min(rates.values()) >= 0.95, rates
 
 
@@ -151,6 +151,34 @@ def test_gaps_are_measured():
     (found,) = descend.inspect(g, at=0.0, thorough=False)
     assert found.what == "jumps"
     np.testing.assert_allclose(abs(found.evidence["gap"]), 0.25, rtol=1e-6)
+
+
+def test_lines_that_change_at_one_place_are_told_apart():
+    def f(x):
+        over = x[0] > 0.3
+        a = jnp.where(over, x[0] + 1.0, x[0])
+        b = jnp.where(over, 2 * x[0] - 0.3, x[0])
+        c = jnp.where(over, x[0] ** 2 + 0.09, 0.6 * x[0])  # 0.18 on both sides, and a slope of 0.6
+        return a + b + c + jnp.sum(x**2)
+
+    first = f.__code__.co_firstlineno
+    found = {f.where["line"] - first: f for f in descend.inspect(f, at=np.zeros(2), thorough=False)}
+    assert {line: f.what for line, f in found.items()} == {2: "jumps", 3: "kinked"}
+    np.testing.assert_allclose([abs(found[2].evidence["gap"]), found[3].evidence["gap"]], [1, 0], atol=1e-6)
+
+
+def test_the_test_of_a_loop_is_no_staircase_in_its_body():
+    def f(x):
+        def going(s):
+            late = s[0] > 2.0
+            return ~late & (s[1] < 9)
+
+        table = jnp.linspace(0.3, 0.5, 9)
+        clock, _ = jax.lax.while_loop(going, lambda s: (s[0] + table[s[1]] * x[0] ** 2, s[1] + 1), (0.0, 0))
+        return clock + x[0] ** 2
+
+    (found,) = descend.inspect(f, at=np.array([1.2]), thorough=False)
+    assert found.what == "jumps" and found.where["line"] == f.__code__.co_firstlineno + 6
 
 
 def refuses(x):

@@ -161,6 +161,53 @@ def test_relaxed_draws_keep_the_derivative_of_the_expectation():
     assert abs(slope - 1) < 4 * spread
 
 
+def over_keys(f, x, count, **settings):
+    """The mean gradient of the softened f over so many keys, and its standard error."""
+    g = descend.soften(f, argnums=0, **settings)
+    keys = jax.random.split(jax.random.key(3), count)
+    slopes = np.asarray(jax.jit(jax.vmap(lambda k: jax.grad(lambda x: g(x, k))(x)))(keys))
+    return slopes.mean(0), slopes.std(0) / np.sqrt(count)
+
+
+def test_a_draw_that_is_compared_with_a_parameter_and_then_chooses_has_the_derivative_of_the_expectation():
+    """E = s (x^2 + 1) + (1 - s)(3 - x) with s = sigmoid(x), which a step in u leaves out but for its own sides."""
+
+    def f(x, key):
+        won = jax.random.uniform(key, (16,)) < jax.nn.sigmoid(x)
+        return jnp.mean(jnp.where(won, x**2 + 1, 3 - x))
+
+    x, s = 0.3, 1 / (1 + np.exp(-0.3))
+    true = s * (1 - s) * (x**2 + 1 - (3 - x)) + s * 2 * x - (1 - s)
+    mean, error = over_keys(f, x, 4000, temperature=0.02)
+    assert abs(mean - true) < 4 * error and error < 0.05 < abs(true - (s * 2 * x - (1 - s)))
+
+
+def test_stated_draws_are_scored():
+    """Also where what is drawn decides, and chooses what is drawn next: E by enumeration."""
+
+    def f(p, key):
+        first, second = jax.random.split(key)
+        a = descend.draws.bernoulli(first, p[0])
+        b = descend.draws.bernoulli(second, jnp.where(a > 0.5, p[1], p[0] * p[1]))
+        return jnp.where(a + b > 1.5, 5.0, a - 2 * b) + p[1] ** 2
+
+    p = jnp.array([0.4, 0.7])
+
+    def expected(p):
+        of = lambda a, b: jnp.where(a + b > 1.5, 5.0, a - 2 * b) + p[1] ** 2  # noqa: E731
+        q = [p[0] * p[1], p[1]]
+        weight = lambda a, b: jnp.where(a, p[0], 1 - p[0]) * jnp.where(b, q[a], 1 - q[a])  # noqa: E731
+        return sum(weight(a, b) * of(a, b) for a in (0, 1) for b in (0, 1))
+
+    mean, error = over_keys(f, p, 4000, temperature=0.1)
+    assert np.all(abs(mean - jax.grad(expected)(p)) < 4 * error) and np.all(error < 0.2)
+    assert descend.soften(f, argnums=0, temperature=0.1)(p, jax.random.key(1)) == f(p, jax.random.key(1))
+    keys = jax.random.split(jax.random.key(0), 3)
+    looped = lambda p: lax.scan(lambda c, k: (c + descend.draws.bernoulli(k, p), None), 0.0, keys)[0]  # noqa: E731
+    with pytest.raises(NotImplementedError, match=r"routes\.score"):
+        descend.soften(looped, temperature=0.1)(0.4)
+
+
 def test_temperature_by_gap_and_schedule():
     f = lambda x: jnp.sum(jnp.floor(3 * x))  # noqa: E731
     g = descend.soften(f, temperature=relax.Gap(0.01, at=X))
@@ -264,3 +311,30 @@ def test_small_and_odd_input(capfd):
     for f in (jnp.sqrt, jnp.log, lambda x: x**0.5, jnp.arccosh):
         dropped = descend.soften(lambda x, f=f: jnp.sum(jnp.where(x > 1, f(x), 0)), temperature=0.3)
         assert np.isfinite(jax.grad(dropped)(-2 * X)).all()
+
+
+def test_the_edges_of_programs():
+    """Nothing to loop over, nothing in an array, NaN and huge constants, complex numbers, rules within rules."""
+    x = np.array([0.3, 0.1])
+    soft = lambda f: descend.soften(f, temperature=1e-6)  # noqa: E731
+
+    def deep(n):
+        @jax.custom_vjp
+        def f(x):
+            return deep(n - 1)(x) if n else jnp.floor(3 * x)
+
+        f.defvjp(lambda x: (f(x), x), lambda x, ct: (ct,))
+        return f
+
+    for f, slope in (
+        (lambda x: jnp.sum(lax.fori_loop(0, 0, lambda _, y: jnp.floor(y), x)), [1, 1]),
+        (lambda x: lax.scan(lambda c, v: (c + (v > 0), None), 0.0, x[:0])[0] + x[0], [1, 0]),
+        (lambda x: jnp.sum(jnp.sort(x[:0])) + jnp.sum(x[:0] > 0) + x[1], [0, 1]),
+        (lambda x: jnp.sum(jnp.where(jnp.array([1.0, jnp.nan]) > 0.5, x, x**2)), [1, 0.2]),
+        (lambda x: jnp.sum(jnp.maximum(x, -1e308)) + jnp.sum(jnp.where(x > 0.2, 1e300, 0.0)) * 1e-300, [1, 1]),
+        (lambda x: jnp.real((1 + 2j) * x[0]) * (x[1] > 0), [1, 0]),
+        (lambda x: jnp.sum(deep(4)(x)), [1, 1]),
+    ):
+        g = soft(f)
+        np.testing.assert_allclose(g(x), f(jnp.asarray(x)))
+        np.testing.assert_allclose(jax.grad(g)(x), slope, atol=1e-9)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from descend.relax.families import Family, logistic, worst_leak
@@ -48,7 +49,7 @@ def _difference(x: Any, y: Any) -> Any:
 
 def _known_finite(x: Any) -> bool:
     """Whether it is a constant without infinities: what it is compared with needs no care."""
-    return not isinstance(x, jax.core.Tracer) and x.size <= 1000 and bool(np.all(np.isfinite(np.asarray(x))))
+    return not isinstance(x, Tracer) and x.size <= 1000 and bool(np.all(np.isfinite(np.asarray(x))))
 
 
 @operation(

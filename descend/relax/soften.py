@@ -13,6 +13,7 @@ from descend.calls import TRACING_ERRORS, name_of, why_untraceable
 from descend.program import compat
 from descend.relax.families import Family
 from descend.relax.operation import check_temperature
+from descend.relax.rewriting.drawing import scored
 from descend.relax.rewriting.interpreter import run
 from descend.relax.rewriting.rules import Setting
 from descend.relax.rewriting.values import Grain, Soft, number
@@ -33,7 +34,9 @@ def soften(
     logic their products, branches (`where`, `cond`, `switch`) mixtures, rounding and conversion to integers staircases
     with soft steps, argmax and argsort weights, lookups sums over the table by weight, loops that stop by a condition
     means over the round at which they stop. Integers become floats: their means. What does not depend on the softened
-    arguments, data and random draws included, stays exactly as it is.
+    arguments, data and random draws included, stays exactly as it is. A random number that is compared with a parameter
+    is reparametrized; draws stated by `descend.draws` stay what they are and are scored, so that the mean of the
+    gradient over keys is that of the mean.
 
     The gradient is that of the softened function, exact. Where all comparisons are settled the value tends to f's as
     the temperature falls; at a tie it is one half of each side at any temperature.
@@ -138,9 +141,10 @@ class Softened:
             else a
             for i, a in zip(places, arrays, strict=True)
         ]
-        setting = Setting(temperature, self.family, self.max_steps, run, None, {})
+        scores: list[Any] = []
+        setting = Setting(temperature, self.family, self.max_steps, run, None, {}, scores)
         outs = [jnp.asarray(number(out)) for out in run(setting, program, values)]
-        return jax.tree.unflatten(jax.tree.structure(shapes), outs)
+        return jax.tree.unflatten(jax.tree.structure(shapes), scored(outs, scores))
 
     def _softened(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
         """For each leaf of the arguments, whether it is softened."""

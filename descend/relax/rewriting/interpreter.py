@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from descend.program import compat, tables
 from descend.program.source import place
-from descend.relax.rewriting import choosing, comparing, control, indexing, named, passing, undefined
+from descend.relax.rewriting import choosing, comparing, control, drawing, indexing, named, passing, undefined
 from descend.relax.rewriting.indexing import Columns, column_values
 from descend.relax.rewriting.rules import NAMED, RULES, Setting
 from descend.relax.rewriting.values import as_typed, is_soft, number, soft
 
-READ = (choosing, comparing, control, indexing, named, undefined)
+READ = (choosing, comparing, control, drawing, indexing, named, undefined)
 """The modules of rules, which enter them when they are imported."""
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
@@ -60,7 +60,7 @@ def equation(setting: Setting, eqn: Any, ins: list[Any], stopped: bool) -> list[
     if name in compat.CALLBACKS:
         setting.refuse(f"cannot see into `{name}`, which leaves JAX; keep its input out of argnums")
     if name in RULES and name in control.CONTROL:
-        return RULES[name](setting, eqn, *ins)
+        return RULES[name](dataclasses.replace(setting, scores=None), eqn, *ins)
     program = compat.callee(eqn)
     if program is not None:
         return called(setting, eqn, program, ins)
@@ -91,8 +91,9 @@ def called(setting: Setting, eqn: Any, program: compat.Program, ins: list[Any]) 
         outs = compat.bind(eqn, list(map(number, ins)))
         return [passing.as_real(v, out) for v, out in zip(eqn.outvars, outs, strict=True)]
     if name in ("checkpoint", "remat2", "remat"):
+        apart = dataclasses.replace(setting, scores=None)  # what is made inside stays inside
         again = jax.checkpoint(
-            lambda *values: setting.run(setting, program, values),
+            lambda *values: setting.run(apart, program, values),
             policy=eqn.params.get("policy"),
             prevent_cse=eqn.params.get("prevent_cse", True),
         )

@@ -25,6 +25,7 @@ class Setting:
         run: `run(setting, program, values)` softens an inner program.
         place: the user's file and line.
         definitions: variable -> the equation of this program that makes it.
+        scores: where the log probabilities of stated draws are collected; None inside of loops and branches.
     """
 
     temperature: Any
@@ -33,6 +34,7 @@ class Setting:
     run: Callable[..., list[Any]]
     place: Place | None
     definitions: dict[Any, Any]
+    scores: list[Any] | None = None
 
     @property
     def how(self) -> dict[str, Any]:
