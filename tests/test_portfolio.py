@@ -50,6 +50,7 @@ def run(solver, problem, segments=300):
     [
         pytest.param(solvers.Ipopt(), marks=needs_ipopt),
         solvers.SLSQP(),
+        solvers.TrustConstr(),
         solvers.InteriorPoint(),
         pytest.param(solvers.AugmentedLagrangian(solvers.TrustRegion()), marks=pytest.mark.slow),
     ],

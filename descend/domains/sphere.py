@@ -1,19 +1,18 @@
 """Directions: vectors of length one."""
 
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from descend import numerics
-from descend.domains import moves
 from descend.domains.domain import as_floats, slack
-from descend.domains.manifold import Manifold, fixed
+from descend.domains.manifold import fixed
+from descend.domains.unit_columns import UnitColumns
 
 
-class Sphere(Manifold):
+class Sphere(UnitColumns):
     """Vectors of n numbers with Euclidean length one.
 
     It starts at a ramp, (1, 2, ..., n) over its length: a point that symmetric objectives do not single out, as they do
@@ -66,28 +65,6 @@ class Sphere(Manifold):
 
     def tangent(self, x: Any, v: Any) -> Any:
         return v - x * numerics.namespace(x, v).sum(x * v, axis=-1, keepdims=True)
-
-    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
-        """Gaussian steps along the tangent space, log-uniform in size from a thousandth of the radius to all of it."""
-        x = moves.stacked(as_floats(x), count)
-        if self.n == 1:
-            return -x
-        (step,) = moves.like(x, moves.gaussian(key, count, self.shape))
-        return self.retract(x, self.tangent(x, step / np.sqrt(self.n)))
-
-    @property
-    def scale(self) -> np.ndarray:
-        """The typical size of an entry, 1 / sqrt(n)."""
-        return np.full(self.shape, 1 / np.sqrt(self.n))
-
-    @property
-    def cardinality(self) -> int | None:
-        return 2 if self.n == 1 else None
-
-    def members(self) -> Iterator[np.ndarray]:
-        if self.n > 1:
-            yield from super().members()
-        yield from (np.ones(1), -np.ones(1))
 
 
 EXAMPLES = (Sphere(5), Sphere(1), Sphere(2))

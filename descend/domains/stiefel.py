@@ -1,7 +1,6 @@
 """Frames: matrices with orthonormal columns."""
 
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
-from descend.domains import moves
 from descend.domains.domain import as_floats, slack
-from descend.domains.manifold import Manifold, singular, symmetric, transposed
+from descend.domains.manifold import singular, symmetric, transposed
+from descend.domains.unit_columns import UnitColumns
 
 
-class Stiefel(Manifold):
+class Stiefel(UnitColumns):
     """n x p matrices with orthonormal columns; for p = n the orthogonal matrices, of either determinant.
 
     It starts at the first p columns of the reflection that swaps the ramp (1, 2, ..., n) for its opposite: a frame that
@@ -80,28 +79,6 @@ class Stiefel(Manifold):
         y = x + v
         lower = xp.linalg.cholesky(symmetric(transposed(y) @ y))
         return transposed(xp.linalg.solve(lower, transposed(y)))
-
-    def neighbors(self, x: Any, key: jax.Array, count: int = 8) -> Any:
-        """Gaussian steps along the tangent space, log-uniform in size from a thousandth of `scale` to all of it."""
-        x = moves.stacked(as_floats(x), count)
-        if self.n == 1:
-            return -x
-        (step,) = moves.like(x, moves.gaussian(key, count, self.shape))
-        return self.retract(x, self.tangent(x, step / np.sqrt(self.n)))
-
-    @property
-    def scale(self) -> np.ndarray:
-        """The typical size of an entry, 1 / sqrt(n)."""
-        return np.full(self.shape, 1 / np.sqrt(self.n))
-
-    @property
-    def cardinality(self) -> int | None:
-        return 2 if self.n == 1 else None
-
-    def members(self) -> Iterator[np.ndarray]:
-        if self.n > 1:
-            yield from super().members()
-        yield from (-np.ones((1, 1)), np.ones((1, 1)))
 
 
 EXAMPLES = (Stiefel(5, 2), Stiefel(3, 3), Stiefel(1, 1), Stiefel(4, 1))

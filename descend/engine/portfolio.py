@@ -48,7 +48,10 @@ def _general(problem: Problem) -> list[Stage]:
         if problem.domain.box is not None and not problem.subject_to:
             products = Stage(solvers.TrustRegion(), None, "if that stalls: products with the Hessian", fallback=True)
             fallback.insert(0, products)
-        return [*_large(problem), Stage(newton, None, "smooth"), *fallback]
+        large = _large(problem)
+        if large:  # where Newton's method gets nowhere, plain descent does not either
+            return [*large, Stage(newton, None, "if that stalls", fallback=True)]
+        return [Stage(newton, None, "smooth"), *fallback]
     last = Stage(solvers.KKTNewton(), None, "the last digits, if the best point is not certified")
     again = "from the start again: another path may lead to a better optimum"
     interior = [Stage(solvers.Ipopt(), None, "smooth, with exact second derivatives")] if ipopt.installed() else []
@@ -89,9 +92,11 @@ def _general(problem: Problem) -> list[Stage]:
 def _large(problem: Problem) -> list[Stage]:
     """What comes first under constraints where second derivatives are sparse: nothing else gets far with so many."""
     known = Sparse.of(Flat(problem)) if problem.domain.box is not None and problem.subject_to else None
-    if known is None or known.curved is None or not ipopt.installed():
+    if known is None or known.curved is None:
         return []
-    return [Stage(solvers.Ipopt(), None, "smooth, with sparse second derivatives")]
+    first, *rest = [*([solvers.Ipopt()] if ipopt.installed() else []), solvers.TrustConstr()]
+    begin = Stage(first, None, "smooth, with sparse second derivatives")
+    return [begin, *(Stage(solver, None, "if that stalls", fallback=True) for solver in rest)]
 
 
 def quasi_newton(problem: Problem, most: int = 0) -> Solver:

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.optimize
+from scipy import sparse
 
 from descend.problem import Problem
 from descend.solvers.flat import Flat
+from descend.solvers.saddle_system import SaddleSystem
+from descend.solvers.sparsity import Sparse, stretched, unit_rows
 
 STARTS = 4  # besides the point given
 MOST = 12  # conflicting constraints that are tried one by one
@@ -75,13 +78,21 @@ def _search(flat: Flat, starts: list[np.ndarray], chosen: np.ndarray) -> tuple[n
         found = flat.residual(flat.values(point[None])[1][0])[rows]
         return np.where(np.isfinite(found), found, 1e10)
 
-    def jacobian(point: np.ndarray) -> np.ndarray:
+    large = Sparse.of(flat) if flat.problem.domain.box is not None else None
+
+    def jacobian(point: np.ndarray) -> Any:
+        if large is not None:
+            matrix = stretched(large.jacobian(point)[rows], (residual(point) != 0) / flat.unit[rows], flat.scale)
+            matrix.data = np.nan_to_num(matrix.data)
+            return matrix
         violated = np.flatnonzero(residual(point))
         matrix = np.zeros((len(rows), flat.size))
         matrix[violated] = np.nan_to_num(flat.rows(point, rows[violated])) * flat.scale
         return matrix / flat.unit[rows][:, None]
 
     descend = _projected_gradient if flat.problem.domain.box is None else _trust_region
+    if large is not None:
+        descend = _damped
     best, least = starts[0], np.inf
     for start in starts:
         with np.errstate(all="ignore"):  # residuals of 1e10 stand for what is not finite
@@ -92,8 +103,8 @@ def _search(flat: Flat, starts: list[np.ndarray], chosen: np.ndarray) -> tuple[n
         if np.max(abs(residual(best)), initial=0.0) <= tolerance:
             return best, False, False
     left = residual(best)
-    forces = jacobian(best) * (left / np.linalg.norm(left))[:, None]
-    gradient, size = forces.sum(axis=0), max(1e-300, float(np.max(abs(forces))))
+    forces = stretched(jacobian(best), left / np.linalg.norm(left), np.ones(flat.size))
+    gradient, size = forces.sum(axis=0), max(1e-300, float(abs(forces).max()))
     step = (best - flat.project(best - flat.scale * gradient / max(1.0, size))) / flat.scale
     level = STATIONARY if np.finfo(flat.dtype).bits >= 64 else 1e-2
     if size <= tolerance:
@@ -131,6 +142,32 @@ def _trust_region(flat: Flat, start: np.ndarray, residual: Any, jacobian: Any) -
         max_nfev=300,
     )
     return whole(found.x)
+
+
+def _damped(flat: Flat, start: np.ndarray, residual: Any, jacobian: Any) -> np.ndarray:
+    """Levenberg-Marquardt steps in sparse matrices, cut at the bounds, where variables that press outwards stay."""
+    lower, upper = flat.problem.domain.box  # type: ignore[misc]
+    point, damping = start, 1e-3
+    left = residual(point)
+    matrix = jacobian(point)
+    for _ in range(100):
+        slope = left @ matrix
+        held = ((point <= lower) & (slope > 0)) | ((point >= upper) & (slope < 0))
+        step = point - flat.project(point - flat.scale * slope)
+        if np.max(abs(step / flat.scale), initial=0.0) <= 1e-12 or damping > 1e12:
+            break
+        free = stretched(matrix, np.ones(len(left)), np.where(held, 0.0, 1.0))
+        system = SaddleSystem(damping * sparse.eye_array(flat.size), free, np.ones(len(left)))
+        move = system.solve(np.zeros(flat.size), -left)[0]
+        new = flat.project(point + flat.scale * np.where(held, 0.0, move))
+        following = residual(new)
+        if following @ following < left @ left:
+            shrunk = following @ following < 0.75 * (left @ left)
+            point, left, damping = new, following, max(damping / (10 if shrunk else 3), 1e-12)
+            matrix = jacobian(point)
+        else:
+            damping *= 10
+    return point
 
 
 def _projected_gradient(flat: Flat, start: np.ndarray, residual: Any, jacobian: Any) -> np.ndarray:
@@ -206,21 +243,23 @@ def _descent(flat: Flat, point: np.ndarray) -> np.ndarray | None:
         low, high = (np.zeros(part.size, bool),) * 2 if box is None else (np.isinf(box[0]), np.isinf(box[1]))
         limits.append(np.stack([np.where(low, -1.0, 0.0), np.where(high, 1.0, 0.0)], axis=1))
     above, below = np.isfinite(flat.upper), np.isfinite(flat.lower)
-    rows = flat.rows(point, np.arange(flat.constraints)) * flat.scale
-    if not np.isfinite(rows).all():
+    large = Sparse.of(flat)
+    rows = flat.rows(point, np.arange(flat.constraints)) if large is None else large.jacobian(point)
+    if not np.isfinite(rows if large is None else rows.data).all():
         return None
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
-    one_sided = np.concatenate([rows[above & ~below], -rows[below & ~above]])
+    rows, _ = unit_rows(stretched(rows, np.ones(flat.constraints), flat.scale))
+    rows = sparse.csr_array(rows)
+    one_sided = sparse.vstack([rows[above & ~below], -rows[below & ~above]])
     both = rows[above & below]
     # A small price on every move keeps coordinates still that the slope says nothing about.
     slope, price = slope / np.max(abs(slope)), 1e-6
     low, high = np.concatenate(limits).T
     found = scipy.optimize.linprog(
         np.concatenate([slope + price, price - slope]),  # the move up and the move down of each coordinate
-        A_ub=np.hstack([one_sided, -one_sided]) if len(one_sided) else None,
-        b_ub=np.zeros(len(one_sided)) if len(one_sided) else None,
-        A_eq=np.hstack([both, -both]) if len(both) else None,
-        b_eq=np.zeros(len(both)) if len(both) else None,
+        A_ub=sparse.hstack([one_sided, -one_sided]),
+        b_ub=np.zeros(one_sided.shape[0]),
+        A_eq=sparse.hstack([both, -both]),
+        b_eq=np.zeros(both.shape[0]),
         bounds=np.stack([np.zeros(2 * len(slope)), np.concatenate([high, -low])], axis=1),
     )
     if found.x is None or not found.fun < -1e-9:

@@ -21,6 +21,7 @@ from descend.solvers.relax_round import RelaxRound
 from descend.solvers.riemannian import RiemannianQuasiNewton
 from descend.solvers.slsqp import SLSQP
 from descend.solvers.solver import AskTell, Needs, Progress, Solver, Values
+from descend.solvers.trust_constr import TrustConstr
 from descend.solvers.trust_region import TrustRegion
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "RelaxRound",
     "RiemannianQuasiNewton",
     "Solver",
+    "TrustConstr",
     "TrustRegion",
     "Values",
 ]
