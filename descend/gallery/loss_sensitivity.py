@@ -53,7 +53,7 @@ def run(key):
 
     def concordances(ishigamis, friedmans, hidden):
         without = [
-            concordance(each[hidden], jnp.isin(jnp.arange(INPUTS), jnp.array(untrended)) + 0.0, none)
+            concordance(each[hidden], jnp.isin(jnp.arange(INPUTS), jnp.array(untrended)) + 0.0, none)  # type: ignore[arg-type]
             for each, untrended in ((first, (1, 2)), (second, (2,)))
         ]
         found = concordance(first[ishigamis], first["truth"]), concordance(second[friedmans], second["truth"])

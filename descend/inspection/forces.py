@@ -50,7 +50,7 @@ class Near:
         if large is None and len(index) * flat.size > LARGEST:
             return None
         side = np.concatenate([np.ones(len(both) + len(upper)), -np.ones(len(lower))])
-        rows = flat.rows(point, index) if large is None else large.jacobian(point)[index]
+        rows: Any = flat.rows(point, index) if large is None else large.jacobian(point)[index]
         length = lengths(stretched(rows, np.ones(len(index)), flat.scale))
         length = np.where(np.isfinite(length) & (length > 1e-14), length, 0.0)
         bound = np.where(side > 0, flat.upper[index], flat.lower[index])

@@ -59,11 +59,12 @@ def balance(
         working = following
     if not large and held.sum() * len(gradient) > LARGEST:
         return best
-    unit = sparse.eye_array(len(gradient), format="csr") if large else np.eye(len(gradient))
-    together = [normals, -unit[low], unit[high]]
+    unit: Any = sparse.eye_array(len(gradient), format="csr") if large else np.eye(len(gradient))
+    together: list[Any] = [normals, -unit[low], unit[high]]
+    joined: Any = sparse.vstack(together, format="csc") if large else np.concatenate(together)
     joint = least_squares(
         gradient,
-        sparse.vstack(together, format="csc") if large else np.concatenate(together),
+        joined,
         np.concatenate([equality, np.zeros(low.sum() + high.sum(), bool)]),
         np.concatenate([gaps, np.zeros(low.sum() + high.sum())]),
     )[:count]
@@ -107,9 +108,10 @@ def _sparse_least_squares(gradient: np.ndarray, normals: Any, equality: np.ndarr
     if gradient.size == 0:
         return best
     normals = sparse.csr_array(normals)
+    identity: Any = sparse.eye_array(gradient.size)
     for turn in range(3 * ROUNDS):
         forces = np.zeros(count)
-        system = SaddleSystem(sparse.eye_array(gradient.size), normals[positive], gaps[positive] ** 2)
+        system = SaddleSystem(identity, normals[positive], gaps[positive] ** 2)
         forces[positive] = -system.solve(gradient, np.zeros(int(positive.sum())))[1]
         feasible = np.where(equality, forces, np.maximum(forces, 0.0))
         rest = gradient + feasible @ normals

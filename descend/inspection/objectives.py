@@ -16,6 +16,7 @@ from descend.inspection.forces import Near
 from descend.inspection.subject import Subject
 from descend.problem import Problem
 from descend.solvers.flat import Flat
+from descend.solvers.sparsity import as_dense
 
 OPPOSED = -0.01  # the cosine below which two gradients conflict
 
@@ -55,7 +56,7 @@ def weights(problem: Problem, x: Any, tolerance: float) -> dict[str, float]:
     if problem.domain.box is not None:
         reach = np.sqrt(tolerance) * flat.scale
         free = (point > problem.domain.box[0] + reach) & (point < problem.domain.box[1] - reach)
-    normals = np.zeros((0, flat.size)) if near is None else near.normals * flat.scale
+    normals = np.zeros((0, flat.size)) if near is None else as_dense(near.normals(flat.scale))
     both = np.zeros((0, flat.size)) if near is None else -normals[near.equality]
     columns = np.concatenate([slopes, normals, both])[:, free].T
     unit = max(float(np.max(abs(slopes), initial=0.0)), 1e-300)

@@ -13,9 +13,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from descend.relax.families import Family
+
 
 @dataclass(frozen=True)
-class Reciprocal:
+class Reciprocal(Family):
     """The softsign: z / (2 + |z|) between -1 and 1, once continuously differentiable."""
 
     support: float = np.inf
@@ -45,7 +47,7 @@ class Reciprocal:
 
 
 @dataclass(frozen=True)
-class Optimal:
+class Optimal(Family):
     """Straight up to 3/4, then 1 - 1 / (4 z): of all monotone steps with slopes up to 1/4, its swap loses least.
 
     A swap loses z cdf(-z). With that slope it is at least z / 2 - z^2 / 4, which is 1/4 at z = 1, and if the swap is

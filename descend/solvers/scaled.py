@@ -44,7 +44,7 @@ class Scaled:
         z = np.clip(z, self.lower, self.upper)
         for reach in (0.0, 1e-3, 1e-2, 1e-2, 0.1, 0.1, 0.3, 0.3):
             near = np.clip(z + reach * generator.normal(size=z.size), self.lower, self.upper)
-            found = self.first(near)
+            found: tuple[Any, ...] = self.first(near)
             if all(np.isfinite(part.data if sparse.issparse(part) else part).all() for part in found):
                 return near
         return z

@@ -50,9 +50,14 @@ def stretched(matrix: Any, left: np.ndarray, right: np.ndarray) -> Any:
     return sparse.csr_array((data, matrix.indices.copy(), matrix.indptr.copy()), shape=matrix.shape)
 
 
+def as_dense(matrix: Any) -> np.ndarray:
+    """The matrix as an array, whether it is dense or sparse."""
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
+
+
 def lengths(rows: Any) -> np.ndarray:
     """Euclidean norms of the rows of a dense or sparse matrix, shape (k,)."""
-    return scipy.sparse.linalg.norm(rows, axis=1) if sparse.issparse(rows) else np.linalg.norm(rows, axis=1)
+    return np.asarray(scipy.sparse.linalg.norm(rows, axis=1) if sparse.issparse(rows) else np.linalg.norm(rows, axis=1))
 
 
 def unit_rows(rows: Any) -> tuple[Any, np.ndarray]:
