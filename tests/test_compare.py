@@ -56,6 +56,13 @@ def test_numbers_against_closed_forms():
     assert found.best is plain
 
 
+def test_the_reason_names_the_lines_that_a_route_does_not_see(flat):
+    line = stairs.__code__.co_firstlineno + 1
+    rows = {row.name: row for row in flat.rows}
+    assert rows["plain"].why.endswith(f"it does not see that the function is flat at test_compare.py:{line}")
+    assert "does not see" not in rows["broken"].why + rows["smooth"].why
+
+
 def test_a_staircase(flat):
     """Plain gradients miss the steps; the reference is wide enough to see them."""
     plain, broken, smoothed = flat.rows

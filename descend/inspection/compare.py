@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,12 @@ from descend.routes.route import integer
 
 PLAIN = "jax.grad"
 """The name of plain differentiation in a comparison."""
+
+OF_THE_POINT = ("exact", "unbiased", "subgradient")
+"""What routes give that see the function at the point alone, and not what it does over a distance."""
+
+NAMED = 3
+"""How many lines a reason names."""
 
 BROKEN = 0.3
 """The least width of a reference for a function that is flat or jumps, in units of max(1, rms of the point): at smaller
@@ -59,7 +66,8 @@ def compare_routes(
 
     The numbers are those of `Trust` (`moments.trust_of`), which allow for the noise of the reference. A route that
     cannot be applied, raises, or makes numbers that are not finite is a row with the reason, and so is one whose cosine
-    with the reference is not three standard errors above 0.
+    with the reference is not three standard errors above 0. The reason of a route that sees the point alone names the
+    lines that `inspect` found to break the derivative.
 
     Args:
         f: a function of pytrees of floats to a real scalar, traceable or not; it may take `key`, and is then judged by
@@ -97,7 +105,7 @@ def compare_routes(
         takes = takes_key(function)
         return lambda x, key: function(unravel(x), **({"key": key} if takes else {}))
 
-    seen = evaluate(start, moving, key)
+    seen, unseen = evaluate(start, moving, key), ""
     draws = not seen.black_box and _states_draws(flat(start), x, key)
     if truth is not None:
         if jax.tree.map(np.shape, truth) != jax.tree.map(np.shape, moving):
@@ -110,10 +118,10 @@ def compare_routes(
         findings = inspect(start, at=moving, key=key, thorough=False)
         keys = (jax.random.split(jax.random.fold_in(key, 2), estimates), jax.random.fold_in(key, 3))
         found = _reference(start, flat, x, keys, findings, size, scale, evaluations)
-        spent = findings.evaluations + found.units + 4
+        spent, unseen = findings.evaluations + found.units + 4, _lines(findings)
     keys = jax.random.split(jax.random.fold_in(key, 1), estimates)
     routes = [None, *_defaults(found.width, draws)] if routes is None else routes
-    bench = _Bench(start, flat, x, keys, found, seen.black_box)
+    bench = _Bench(start, flat, x, keys, found, seen.black_box, unseen)
     rows = [bench.measured(*each, wanted) for each in _named(routes)]
     spent += sum(bench.spent.values())
     why = "" if found.informative else _uninformative(found)
@@ -209,6 +217,13 @@ def _reference(
     )
 
 
+def _lines(findings: Findings) -> str:
+    """The lines that break the derivative, as the reader of the program found and probing confirmed them."""
+    broken = [f for f in findings if f.what in ("flat", "jumps", "kinked") and "line" in f.where]
+    named = [f"{f.what} at {os.path.basename(f.where['file'])}:{f.where['line']}" for f in broken[:NAMED]]
+    return ", ".join(named) + f" and {len(broken) - NAMED} more" * (len(broken) > NAMED)
+
+
 def _uninformative(found: Reference) -> str:
     tried = ", ".join(f"z = {z:.1f} at {width:.3g}" for width, z in found.signal.items())
     return f"no gradient shows through noise of any width ({tried}): search by values, or state the problem otherwise"
@@ -224,6 +239,7 @@ class _Bench:
     keys: Any
     reference: Reference
     black_box: bool
+    unseen: str
     spent: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def measured(self, name: str, route: Any, wanted: float) -> Measured:
@@ -247,11 +263,14 @@ class _Bench:
             trust = trust_of(rows, self.reference.draws.astype(rows.dtype), rounding)
         trust = type(trust)(*map(float, trust))
         apart = np.sum((rows - rows.mean(0)) ** 2, axis=1) * len(rows) / max(1, len(rows) - 1)
+        why = trust.why
+        if why and gives in OF_THE_POINT and self.unseen:
+            why = f"{why}; it does not see that the function is {self.unseen}"
         return Measured(
             name,
             gives,
             trust,
-            trust.why,
+            why,
             variance=float(apart.mean()),
             variance_se=float(apart.std(ddof=1) / math.sqrt(len(rows))) if len(rows) > 1 else 0.0,
             needed=math.inf if trust.verdict == "refused" else trust.samples_for(wanted),
