@@ -33,8 +33,8 @@ class Persistent:
 
     `evolve(Unroll(...), window=)` runs all windows for one gradient. Here each call of `step` runs the next one and
     gives its part of the gradient, so that parameters move between windows while the mutants go on; after the last
-    window all begin again. With parameters that stay, the parts of one unroll sum to a gradient that is unbiased for the
-    unrolled loss with noise that changes from window to window, and so carries what early steps do to late losses,
+    window all begin again. With parameters that stay, the parts of one unroll sum to a gradient that is unbiased for
+    the unrolled loss with noise that changes from window to window, and so carries what early steps do to late losses,
     which truncated unrolls lose. With parameters that move, it lags behind them by at most one unroll.
 
         strategy = Persistent(Unroll(inner_step, inner_state, 1000), sigma=0.1, samples=64, window=10)
