@@ -90,6 +90,8 @@ class Trust(NamedTuple):
         gain: |mean estimate| / |reference|: how much steeper the estimate is than what values do over the distance.
         resolution: the share of the reference that the rounding of values could make up.
         signal: significance of the reference, in standard deviations: whether values have a slope over the distance.
+        failed: the share of values that are not finite among those that a route that draws asks for; 0 for others.
+            Routes leave them out of their means.
     """
 
     cosine: Any
@@ -101,6 +103,7 @@ class Trust(NamedTuple):
     gain: Any = math.nan
     resolution: Any = math.nan
     signal: Any = math.nan
+    failed: Any = 0.0
 
     @property
     def verdict(self) -> str:
@@ -138,6 +141,12 @@ class Trust(NamedTuple):
     @property
     def why(self) -> str:
         """What the numbers say against the estimate, in one line; "" where they say nothing against it."""
+        lost = f"{self.failed:.2g} of the values drawn are not finite and were left out" if self.failed > 0 else ""
+        return "; ".join(filter(None, (self._against, lost)))
+
+    @property
+    def _against(self) -> str:
+        """What the moments say against the estimate."""
         if self.verdict == "biased":
             return f"its mean is off by {self.bias:.2g} of the finite-scale gradient"
         if self.verdict != "refused":

@@ -9,6 +9,7 @@ from descend import routes
 from descend.laws import check_route
 from descend.routes import (
     GaussianProcess,
+    Persistent,
     Unroll,
     centered_ranks,
     evolve,
@@ -127,6 +128,60 @@ def test_persistent_strategies_are_unbiased_and_vary_less():
     assert np.max(np.abs(truncated / truth - 1)) > 0.1
     with pytest.raises(TypeError, match="takes an Unroll"):
         jax.grad(evolve(cubic, window=3))(X, key=KEY)
+
+
+def remembering(theta, s, t):
+    s = 0.9 * s + theta * jnp.array([1.0, 0.5])
+    return s, jnp.sum((s - 2.0) ** 2)
+
+
+REMEMBERING = Unroll(remembering, jnp.zeros(2), 12)
+
+
+def persisted(theta, key, forget=False):
+    """The gradient that one unroll of three windows sums to; truncated where what was before a window is forgotten."""
+    strategy = Persistent(REMEMBERING, sigma=0.1, samples=8, window=4)
+
+    def window(state, key):
+        _, gradient, state = strategy.step(theta, state, key)
+        return (state._replace(sums=0 * state.sums) if forget else state), gradient
+
+    state, parts = jax.lax.scan(window, strategy.init(theta), jax.random.split(key, 3))
+    return parts.sum(0), state.time
+
+
+def test_persistent_strategies_go_on_between_calls():
+    """The parts of an unroll sum to its gradient: values are quadratic, so that noise moves no mean."""
+    theta = jnp.array([0.1, 0.3])
+    keys = jax.random.split(KEY, 4000)
+    drawn, time = jax.jit(jax.vmap(lambda key: persisted(theta, key)))(keys)
+    off, error = drawn.mean(0) - jax.grad(REMEMBERING)(theta), drawn.std(0) / np.sqrt(len(keys))
+    assert np.all(abs(off) < 4 * error) and not np.any(time)
+    forgot = jax.jit(jax.vmap(lambda key: persisted(theta, key, forget=True)[0]))(keys)
+    assert np.all(abs(forgot.mean(0) - jax.grad(REMEMBERING)(theta)) > 10 * forgot.std(0) / np.sqrt(len(keys)))
+
+
+@pytest.mark.slow
+def test_persistent_strategies_train():
+    """Steps between windows end at the optimum of the whole unroll; truncated ones end elsewhere."""
+    strategy = Persistent(REMEMBERING, sigma=0.05, samples=64, window=2)
+
+    @jax.jit
+    def train(forget):
+        def one(both, key):
+            theta, state = both
+            _, gradient, state = strategy.step(theta, state, key)
+            state = state._replace(sums=jnp.where(forget, 0, state.sums))
+            return (theta - 5e-4 * gradient, state), theta
+
+        begin = jnp.zeros(2), strategy.init(jnp.zeros(2))
+        return jax.lax.scan(one, begin, jax.random.split(KEY, 6000))[1][3000:].mean(0)
+
+    slope = jax.grad(REMEMBERING)
+    curvature = jax.hessian(REMEMBERING)(jnp.zeros(2))
+    best = -jnp.linalg.solve(curvature, slope(jnp.zeros(2)))
+    above = [REMEMBERING(train(forget)) - REMEMBERING(best) for forget in (False, True)]
+    assert above[0] < 0.1 * above[1], above
 
 
 @pytest.mark.slow
@@ -274,6 +329,19 @@ def test_models_know_that_directions_overlap():
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sigma": 0.0}, "sigma"),
+        ({"samples": 0}, "samples"),
+        ({"window": 5}, "window must divide the length 12, got 5"),
+    ],
+)
+def test_bad_settings_of_persistent_strategies(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Persistent(REMEMBERING, **settings)
 
 
 def test_bad_settings_are_told():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import descend
 from descend import draws
 from descend.routes import black_box, enumerate, finite, identity, smooth, straight_through, triples
 
@@ -79,3 +80,37 @@ def test_what_is_no_number_is_left_alone():
             jax.grad(route(lambda x: jnp.sum(x)))(jnp.arange(3), **options)
     with pytest.raises(TypeError, match="returned"):
         black_box(lambda x: "words")(jnp.ones(2))
+
+
+def test_a_key_used_by_the_function_is_not_used_again():
+    """E of the gradient of x . e^2 is 1; directions drawn by f's own key would make it E e^4 = 3."""
+    f = lambda x, *, key: x @ jax.random.normal(key, (3,)) ** 2  # noqa: E731
+    g = jax.grad(smooth(f, samples=2))
+    drawn = jax.jit(jax.vmap(lambda key: g(jnp.zeros(3), key=key)))(jax.random.split(KEY, 4000))
+    assert np.all(abs(drawn.mean(0) - 1) < 4 * drawn.std(0) / np.sqrt(len(drawn)))
+
+
+def test_side_effects_on_arguments_stay_with_the_function():
+    """A black box that overwrites what it is given spoils neither the point nor the other values."""
+
+    def spoils(x):
+        value = float(np.sum(x**2))
+        x[:] = np.nan
+        return value
+
+    x = np.array([0.5, -1.0])
+    np.testing.assert_allclose(jax.grad(finite(spoils))(jnp.asarray(x)), 2 * x, rtol=1e-5)
+    value, slope = jax.value_and_grad(smooth(spoils, samples=8))(jnp.asarray(x), key=KEY)
+    assert value == 1.25 and np.all(np.isfinite(slope)) and np.all(np.isfinite(x))
+
+
+def test_hidden_state_is_noticed_in_what_is_traced():
+    """Another constant at each call leaves another program: evaluated twice, the line is said."""
+    calls = []
+
+    def drifting(x):
+        calls.append(0)
+        return jnp.sum(x**2) + 0.1 * len(calls)
+
+    found = descend.inspect(drifting, at=jnp.ones(2)).about("stochastic")
+    assert found and found[0].where["line"] == drifting.__code__.co_firstlineno + 2

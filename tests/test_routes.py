@@ -21,9 +21,10 @@ from descend.routes.point import Point
 from descend.routes.route import Needs, Route
 
 KEY = jax.random.key(0)
-MACHINERY = set(
-    "black_box coloring directions drawn guarded noise point program redraw rewrite route unroll widths".split()
-)
+MACHINERY = {
+    *"black_box coloring directions drawn guarded noise persistent".split(),
+    *"point program redraw rewrite route unroll widths".split(),
+}
 CHEAP = ("value", "modes")
 
 

@@ -248,3 +248,15 @@ def test_bad_input():
         descend.value_and_trust(quadratic, via=smooth(), scale=0.1)
     with pytest.raises(ValueError, match="sigma must be positive"):
         descend.value_and_trust(quadratic, via=smooth(sigma=0.0))
+
+
+def test_values_that_fail_are_counted_and_said():
+    """A fifth of what the route draws is NaN: left out of the gradient, and said."""
+    cliff = float(stats.norm.ppf(0.8)) * 0.5
+    f = lambda x: jnp.where(x[0] > cliff, jnp.nan, jnp.sum(x * jnp.array([0.0, 1.0])))  # noqa: E731
+    _, gradient, trust = descend.value_and_trust(f, via=smooth(sigma=0.5, samples=64))(jnp.zeros(2), key=KEY)
+    assert np.all(np.isfinite(gradient)) and trust.verdict == "unbiased"
+    assert abs(trust.failed - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 256)
+    assert "of the values drawn are not finite and were left out" in trust.why
+    whole = descend.value_and_trust(quadratic, via=smooth(sigma=0.5, samples=16))(X, key=KEY)[2]
+    assert whole.failed == 0 and "finite" not in whole.why

@@ -16,6 +16,9 @@ from descend.findings import Trust
 from descend.inspection.moments import trust_of
 from descend.routes.program import takes_key
 
+DRAWN = 8
+"""Values per estimate of a route that draws, from which the share of those that fail is known."""
+
 COORDINATES = 64
 """Up to this many numbers, central differences by coordinate are the reference for routes that do not smooth."""
 
@@ -52,9 +55,13 @@ def value_and_trust(
 
     A random f is trusted for its mean over keys.
 
-    Cost: M times that of the route's gradient, and M times 1 + 4 samples (smoothing routes) or 2n (differences)
-    evaluations; once each where they cannot vary. The 2 M n numbers of estimates and references are kept; they are
-    computed one after the other, because compiling random numbers under `vmap` takes longer than running them.
+    Values that are not finite are left out by routes: `Trust.failed` is their share, from 8 M values of a function that
+    draws or on a route that blurs.
+
+    Cost: M times that of the route's gradient, 8 M values for that share, and M times 1 + 4 samples (smoothing routes)
+    or 2n (differences) evaluations; once each where they cannot vary. The 2 M n numbers of estimates and references are
+    kept; they are computed one after the other, because compiling random numbers under `vmap` takes longer than running
+    them.
 
     Args:
         f: a function of pytrees of floats to a real scalar; it may take `key`.
@@ -155,7 +162,21 @@ class _Probe:
         reference, width, random = self._reference(call, x)
         r = jax.lax.map(reference, jax.random.split(jax.random.fold_in(key, 2), self.estimates if random else 1))
         rounding = jnp.finfo(value.dtype).eps * jnp.abs(value) * jnp.sqrt(x.size / 2) / width
-        return value, unravel(gradient), trust_of(e, r, rounding)
+        trust = trust_of(e, r, rounding)._replace(failed=self._failed(call, x, key, width))
+        return value, unravel(gradient), trust
+
+    def _failed(self, call: Callable[..., Any], x: Any, key: jax.Array, width: Any) -> Any:
+        """The share of values that are not finite: around the point for routes that blur, else over draws of f."""
+        if not _blurs(self.route) and not (takes_key(self.f) and takes_key(self.routed)):
+            return jnp.zeros((), x.dtype)
+
+        def bad(key: jax.Array) -> Any:
+            u = jax.random.normal(key, (DRAWN, *x.shape), x.dtype) * (width if _blurs(self.route) else 0)
+            keys = jax.random.split(jax.random.fold_in(key, 1), DRAWN)
+            values = jax.vmap(lambda u, key: call(self.f, x + u.astype(x.dtype), key))(u, keys)
+            return jnp.mean(~jnp.isfinite(values), dtype=x.dtype)
+
+        return jnp.mean(jax.lax.map(bad, jax.random.split(jax.random.fold_in(key, 3), self.estimates)))
 
     def _reference(self, call: Callable[..., Any], x: Any) -> tuple[Callable[[Any], Any], Any, bool]:
         """A draw of the finite-scale gradient, the distance, and whether draws differ."""

@@ -13,6 +13,7 @@ from descend.routes.forward import Forward, forward
 from descend.routes.local import Local, local
 from descend.routes.neighbors import Neighbors, neighbors
 from descend.routes.noise import Noise, gaussian, independent, laplace, orthogonal, quasi_random, sphere
+from descend.routes.persistent import Persisted, Persistent
 from descend.routes.relaxed import GumbelSoftmax, Rebar, Relaxed, StraightThroughGumbel, relaxed
 from descend.routes.remat import Remat, remat
 from descend.routes.route import Needs, Route
@@ -37,6 +38,8 @@ __all__ = [
     "Needs",
     "Neighbors",
     "Noise",
+    "Persisted",
+    "Persistent",
     "Rebar",
     "Relaxed",
     "Remat",

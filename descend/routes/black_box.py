@@ -168,8 +168,13 @@ class _Host:
             return jax.tree.map(lambda r: r[0], self._batch([], 1)) if self.batched else self._evaluate(())
         arrays = tuple(np.asarray(a) for a in arrays)
         own = [a.shape[a.ndim - rank :] for a, (_, rank) in zip(arrays, self.traced, strict=True)]
-        lead = np.broadcast_shapes(*(a.shape[: a.ndim - len(s)] for a, s in zip(arrays, own, strict=True)))
-        lanes = [np.broadcast_to(a, lead + s).reshape(-1, *s) for a, s in zip(arrays, own, strict=True)]
+        leads = {a.shape[: a.ndim - len(s)] for a, s in zip(arrays, own, strict=True)}
+        if len(leads) == 1:  # the usual case without what broadcasting costs, which an almost free f would feel
+            (lead,) = leads
+            lanes = [a.reshape(-1, *s) for a, s in zip(arrays, own, strict=True)]
+        else:
+            lead = np.broadcast_shapes(*leads)
+            lanes = [np.broadcast_to(a, lead + s).reshape(-1, *s) for a, s in zip(arrays, own, strict=True)]
         try:
             results = self._batch(lanes, len(lanes[0])) if self.batched else self._loop(lanes)
             results = self.result.structure.flatten_up_to(results)

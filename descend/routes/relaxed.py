@@ -75,10 +75,14 @@ class StraightThroughGumbel(GumbelSoftmax):
 
 @dataclass(frozen=True)
 class Rebar(Relaxation):
-    """The score function, with the relaxed program as its control variate: unbiased whatever the temperature.
+    """The score function, with the relaxed program as its control variate: unbiased at any temperature, for an f that
+    is continuous between the outcomes of its draws.
 
     Three runs side by side: f at true draws, at stand-ins from the same noise, and at stand-ins from noise drawn anew
     given the true draws. The last has the same draws as the first and the same mean as the second.
+
+    The derivative of the stand-ins' mean is taken inside it. What jumps at a stand-in (`b > 0.5`, a branch, `round`)
+    has no derivative there, and the estimate then lacks its share, however large: for f = 1[b > 0.5] it is 0.
 
     Attributes:
         scale: how much of the control is used; 0 gives the plain score function.
@@ -137,8 +141,8 @@ def relaxed(
     """f, differentiated through continuous stand-ins for its stated Bernoulli and categorical draws.
 
     f must be differentiable in its draws: arithmetic (`b * x`, `onehot @ table`) carries the derivative; comparisons,
-    rounding and `argmax` of a draw stop it, and then only `Rebar`, which stays unbiased, is worth using. Normal draws
-    keep their pathwise derivative; other families are refused.
+    rounding, branches and `argmax` of a draw stop it, and then every estimate here is biased, `Rebar` too: use `score`,
+    `enumerate` or `triples`. Normal draws keep their pathwise derivative; other families are refused.
 
     Args:
         f: the function (see `Route.__call__`), traceable. Without f, gives the route itself: a decorator.
