@@ -53,12 +53,12 @@ def large(hessian: sparse.csr_array, normals: sparse.csr_array, floor: float, to
         floor: curvature that counts as none.
         tolerance: the same, relative to the largest.
     """
-    n = hessian.shape[0]
+    n = hessian.shape[0]  # type: ignore
     stretch = np.ones(n)
     for _ in range(5):
         entries = stretched(hessian, stretch, stretch)
         stretch /= np.sqrt(np.maximum(abs(entries).max(axis=1).toarray(), floor * stretch**2))
-    rows, _ = unit_rows(stretched(normals, np.ones(normals.shape[0]), stretch))
+    rows, _ = unit_rows(stretched(normals, np.ones(normals.shape[0]), stretch))  # type: ignore
     shifted = stretched(hessian, stretch, stretch) + tolerance * sparse.eye_array(n)
     # A ridge loosens the constraints: the less of it the better, but for rounding.
     positive = any(negative(shifted, rows, ridge, tolerance / 10) == rows.shape[0] for ridge in RIDGES)
@@ -67,7 +67,12 @@ def large(hessian: sparse.csr_array, normals: sparse.csr_array, floor: float, to
     try:
         start = system.solve(np.random.default_rng(0).normal(size=n), none)[0]
         found, vectors = scipy.sparse.linalg.eigsh(
-            inverse, 1, which="LA" if positive else "SA", v0=start, tol=1e-2, maxiter=100
+            inverse,
+            1,
+            which="LA" if positive else "SA",
+            v0=start,
+            tol=1e-2,
+            maxiter=100,  # type: ignore
         )
     except scipy.sparse.linalg.ArpackNoConvergence:
         return 0.0 if positive else None

@@ -244,7 +244,7 @@ def _descent(flat: Flat, point: np.ndarray) -> np.ndarray | None:
         limits.append(np.stack([np.where(low, -1.0, 0.0), np.where(high, 1.0, 0.0)], axis=1))
     above, below = np.isfinite(flat.upper), np.isfinite(flat.lower)
     large = Sparse.of(flat)
-    rows = flat.rows(point, np.arange(flat.constraints)) if large is None else large.jacobian(point)
+    rows: Any = flat.rows(point, np.arange(flat.constraints)) if large is None else large.jacobian(point)
     if not np.isfinite(rows if large is None else rows.data).all():
         return None
     rows, _ = unit_rows(stretched(rows, np.ones(flat.constraints), flat.scale))
@@ -257,7 +257,7 @@ def _descent(flat: Flat, point: np.ndarray) -> np.ndarray | None:
     found = scipy.optimize.linprog(
         np.concatenate([slope + price, price - slope]),  # the move up and the move down of each coordinate
         A_ub=sparse.hstack([one_sided, -one_sided]),
-        b_ub=np.zeros(one_sided.shape[0]),
+        b_ub=np.zeros(one_sided.shape[0]),  # type: ignore
         A_eq=sparse.hstack([both, -both]),
         b_eq=np.zeros(both.shape[0]),
         bounds=np.stack([np.zeros(2 * len(slope)), np.concatenate([high, -low])], axis=1),

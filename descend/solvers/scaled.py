@@ -45,7 +45,7 @@ class Scaled:
         for reach in (0.0, 1e-3, 1e-2, 1e-2, 0.1, 0.1, 0.3, 0.3):
             near = np.clip(z + reach * generator.normal(size=z.size), self.lower, self.upper)
             found = self.first(near)
-            if all(np.isfinite(part.data if sparse.issparse(part) else part).all() for part in found):
+            if all(np.isfinite(part.data if sparse.issparse(part) else part).all() for part in found):  # type: ignore
                 return near
         return z
 

@@ -52,7 +52,7 @@ def stretched(matrix: Any, left: np.ndarray, right: np.ndarray) -> Any:
 
 def lengths(rows: Any) -> np.ndarray:
     """Euclidean norms of the rows of a dense or sparse matrix, shape (k,)."""
-    return scipy.sparse.linalg.norm(rows, axis=1) if sparse.issparse(rows) else np.linalg.norm(rows, axis=1)
+    return np.asarray(scipy.sparse.linalg.norm(rows, axis=1) if sparse.issparse(rows) else np.linalg.norm(rows, axis=1))
 
 
 def unit_rows(rows: Any) -> tuple[Any, np.ndarray]:

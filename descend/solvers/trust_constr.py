@@ -65,7 +65,7 @@ class TrustConstr(Solver):
             lambda z: np.nan_to_num(scaled.first(z)[1], nan=FAR, posinf=FAR, neginf=-FAR),
             scaled.floor,
             scaled.ceiling,
-            jac=lambda z: scaled.first(z)[3],
+            jac=lambda z: scaled.first(z)[3],  # type: ignore[arg-type]
             hess=lambda z, v: scaled.hessian(z, v, 0.0),
         )
         try:
