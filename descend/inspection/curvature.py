@@ -71,7 +71,7 @@ def large(hessian: sparse.csr_array, normals: sparse.csr_array, floor: float, to
             1,
             which="LA" if positive else "SA",
             v0=start,
-            tol=1e-2,
+            tol=1e-2,  # type: ignore[arg-type]
             maxiter=100,  # type: ignore
         )
     except scipy.sparse.linalg.ArpackNoConvergence:
