@@ -64,8 +64,9 @@ def _general(problem: Problem) -> list[Stage]:
                 last,
                 path,
                 Stage(solvers.SLSQP(), None, "from the best point, if that is not certified"),
+                Stage(solvers.TrustConstr(), None, "second derivatives (descend[ipopt] is faster)", fallback=True),
                 Stage(
-                    solvers.InteriorPoint(), None, "second derivatives (descend[ipopt] has a native one)", fallback=True
+                    solvers.InteriorPoint(), None, "if that stalls: dependent constraints do it no harm", fallback=True
                 ),
                 Stage(lagrangian, None, "if that stalls", fallback=True),
             ]

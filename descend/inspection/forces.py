@@ -57,7 +57,7 @@ class Near:
         if large is None:
             rows = np.nan_to_num(rows)
         else:
-            rows.data = np.nan_to_num(rows.data)
+            rows.data = np.nan_to_num(rows.data)  # type: ignore
         return cls(index, side, equality[index], rows, length, abs(values[index] - bound))
 
     def normals(self, scale: np.ndarray) -> Any:

@@ -39,7 +39,7 @@ def balance(
         The forces, shape (k,).
     """
     count, large = normals.shape[0], sparse.issparse(normals)
-    least_squares = _sparse_least_squares if large else _least_squares
+    least_squares: Any = _sparse_least_squares if large else _least_squares
     if count == 0:
         return np.zeros(0)
     if large:

@@ -1,5 +1,7 @@
 """Large sparse systems of an optimum's conditions: [[H, A'], [A, -D]], by SuperLU."""
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
@@ -23,7 +25,7 @@ class SaddleSystem:
         quasidefinite matrices" (1995).
     """
 
-    def __init__(self, top: sparse.sparray, rows: sparse.sparray, corner: np.ndarray | None = None):
+    def __init__(self, top: Any, rows: Any, corner: np.ndarray | None = None):
         self.size = top.shape[0]  # type: ignore[index]
         corner = np.zeros(rows.shape[0]) if corner is None else corner  # type: ignore[index]
         self.matrix = _stacked(top, rows, corner)
@@ -46,14 +48,14 @@ class SaddleSystem:
         return found[: self.size], found[self.size :]
 
 
-def least_norm(rows: sparse.sparray) -> "SaddleSystem":
+def least_norm(rows: Any) -> "SaddleSystem":
     """The system whose `solve(v, 0)` projects v on the null space of rows, and whose `solve(0, b)` is the least x with
     rows x = b.
     """
     return SaddleSystem(sparse.eye_array(rows.shape[1]), rows)  # type: ignore[index]
 
 
-def negative(top: sparse.sparray, rows: sparse.sparray, ridge: float = 1e-6, error: float = 1e-8) -> int | None:
+def negative(top: Any, rows: Any, ridge: float = 1e-6, error: float = 1e-8) -> int | None:
     """How many negative eigenvalues [[H, A'], [A, -ridge]] has; None where rounding leaves it open.
 
     That are at least as many as A has rows; exactly as many show H to be positive definite on the null space of A.
@@ -80,5 +82,5 @@ def negative(top: sparse.sparray, rows: sparse.sparray, ridge: float = 1e-6, err
     return int(np.sum(found.U.diagonal() < 0))
 
 
-def _stacked(top: sparse.sparray, rows: sparse.sparray, corner: np.ndarray) -> sparse.csc_array:
+def _stacked(top: Any, rows: Any, corner: np.ndarray) -> sparse.csc_array:
     return sparse.csc_array(sparse.bmat([[top, rows.T], [rows, -sparse.diags_array(corner)]], format="csc"))  # type: ignore[attr-defined]
