@@ -424,8 +424,9 @@ def test_memory_is_flat_in_the_samples():
         compiled = jax.jit(jax.grad(loss)).lower(jax.ShapeDtypeStruct((50_000,), float)).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
+    # 4,032 more samples of 400 kB would be 1.6 GB; what XLA keeps in its loops differs by a dozen such vectors.
     few, many = scratch(64), scratch(64 * 64)
-    assert many < 1.1 * few + 1e5
+    assert many < few + 20 * 8 * 50_000
 
 
 def test_first_call_is_quick(capsys):
