@@ -203,8 +203,9 @@ LAST = """
 ## Not built yet
 
 Differentiable inner problems (`argmin`); schedulers across machines (an `Executor` of theirs can be passed as
-`workers=`); adversaries together with constraints or noise. Nonlinear problems are treated as dense, and get second
-derivatives up to 500 variables only. `docs/design.md` marks what is planned.
+`workers=`); adversaries together with constraints or noise; scales of variables that differ by many orders of magnitude
+and are not stated. Above 500 variables second derivatives are exact only where they are sparse. `docs/design.md` marks
+what is planned.
 """
 
 
