@@ -338,3 +338,13 @@ def test_the_edges_of_programs():
         g = soft(f)
         np.testing.assert_allclose(g(x), f(jnp.asarray(x)))
         np.testing.assert_allclose(jax.grad(g)(x), slope, atol=1e-9)
+
+
+def test_a_cold_choice_of_many_branches_has_a_finite_derivative():
+    """Weights of branches that are out of the question are too faint in float32 to divide by."""
+    branches = (jnp.sin, jnp.cos, jnp.square, jnp.negative)
+    f = lambda logits, x: jax.lax.switch(jnp.argmax(logits), branches, x)  # noqa: E731
+    soft = descend.soften(f, temperature=0.05, argnums=0)
+    logits = 6 * jax.random.normal(jax.random.key(0), (500, 4), jnp.float32)
+    slopes = jax.jit(jax.vmap(jax.grad(soft), (0, None)))(logits, jnp.float32(0.7))
+    assert slopes.dtype == jnp.float32 and np.all(np.isfinite(slopes))

@@ -61,9 +61,10 @@ def mixture(setting: Setting, weights: Any, cases: list[Any], dtype: Any) -> Any
     if jnp.iscomplexobj(values[0]) or len(values) > _FOLDED:
         return Soft(blend(weights, jnp.stack(values)), dtype, kind)
     value, so_far = values[0], weights[0]
+    faint = jnp.finfo(weights.dtype).tiny ** 0.5  # below it shares do not matter, and their slopes overflow
     for weight, case in zip(weights[1:], values[1:], strict=True):  # each against all before it
         so_far = so_far + weight
-        share = weight if len(values) == 2 else weight / jnp.where(so_far > 0, so_far, 1)
+        share = weight if len(values) == 2 else weight / jnp.where(so_far > faint, so_far, 1)
         value = logic.where(share.astype(kinds), case, value)
     return Soft(value, dtype, kind)
 
