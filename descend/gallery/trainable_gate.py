@@ -27,7 +27,7 @@ from descend.problem import Problem
 
 PAPER = "arXiv:1904.10921"
 SYSTEM = 111
-WHY = "flat"
+WHY = "jumps"
 CLAIM = (
     "it meets its budget of 8 of 64 channels and deploys as trained, more than 0.85 right, where sigmoid gates fall by "
     "0.4 or more when rounded; pruning by magnitude is not beaten (0.00 to 0.05 better), random pruning neither (0.03)"
