@@ -80,7 +80,8 @@ def program(domain: Domain, x: Any, member: Any, key: jax.Array) -> dict[str, An
 def probe_domain(domain: Domain, key: jax.Array, accuracy: float) -> Probe:
     """The domain gives a start, samples, a size and a scale."""
     start = domain.start()
-    samples = [numpy_tree(domain.sample(k)) for k in jax.random.split(key, 3)]
+    # Keys of their own: a move drawn from the numbers that the member was drawn from may be parallel to it.
+    samples = [numpy_tree(domain.sample(k)) for k in jax.random.split(jax.random.fold_in(key, 1), 3)]
     generator = np.random.default_rng(numerics.seed(key))
     middle, scale = flat(start), np.broadcast_to(domain.scale, domain.shape).ravel()
     sizes = [0.01, 0.3, 1.0, 1.0, 3.0, 10.0]
@@ -97,7 +98,7 @@ def trace(probe: Probe) -> None:
     """jit and vmap agree with eager, and JAX in gives JAX out."""
     inputs = [*probe.points, *probe.members, *probe.broken] * 2
     members = [member for _, member in zip(inputs, itertools.cycle(probe.members), strict=False)]
-    keys = jax.random.split(probe.key, len(inputs))
+    keys = jax.random.split(jax.random.fold_in(probe.key, 2), len(inputs))
     stacks = [jax.tree.map(lambda *leaves: np.stack(leaves), *trees) for trees in (inputs, members)]
     together = jax.jit(jax.vmap(partial(program, probe.domain)), compiler_options=UNOPTIMIZED)
     traced = jax.tree.map(np.asarray, together(*map(jax_tree, stacks), keys))
