@@ -1,149 +1,108 @@
-"""What a problem may be that no solver wants, for every solver that could be given it: no crash, and no false claim."""
+"""What the command line does with bad input: section by section of what users get wrong."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from commandline import PROBLEMS, descend_
 
-import descend
-from descend import solvers
-from descend.solution import Status
-from descend.solvers import Solver, ipopt
-from tests.test_solvers import every_solver
-
-BUDGET = descend.Budget(seconds=60, evaluations=20_000)
-CLAIMS = (Status.OPTIMAL, Status.LOCAL)
-
-
-@pytest.fixture(autouse=True)
-def double():
-    with jax.enable_x64(True):
-        yield
-
-
-def smooth_solvers() -> list[Solver]:
-    """Every solver of general problems over a box, inside an augmented Lagrangian where it ignores constraints."""
-    found = []
-    for kind in every_solver():
-        needs = kind.example().NEEDS
-        special = needs.linear or needs.convex_quadratic or needs.adversary or needs.finite or needs.free
-        if needs.gradient and not special and kind is not solvers.AugmentedLagrangian:
-            inner = kind.example()
-            found.append(solvers.AugmentedLagrangian(inner) if needs.unconstrained else inner)
-    return found
-
-
-SMOOTH = pytest.mark.parametrize("solver", smooth_solvers(), ids=repr)
-
-
-def solved(problem, solver, budget=BUDGET):
-    if isinstance(solver, solvers.Ipopt) and not ipopt.installed():
-        pytest.skip("needs descend[ipopt]")
-    try:
-        return descend.solve(problem, solver=solver, budget=budget, progress=False)
-    except (TypeError, ValueError) as error:
-        pytest.skip(f"refused: {error}")
-
-
-def box(start):
-    return descend.Real(2, -3.0, 3.0, start=np.asarray(start))
-
-
-def distance(x):
-    return (x[0] - 2) ** 2 + (x[1] - 1) ** 2
-
-
-PROBLEMS = {
-    "no derivative at the start": (
-        descend.Problem(
-            lambda x: distance(x) + jnp.sqrt(x[0] + 1),
-            box([-1.0, 0.0]),
-            subject_to=[descend.at_most(lambda x: x[0] + x[1], 2.0, name="sum")],
-        ),
-        # On x0 + x1 = 2: 4 (x0 - 1.5)^2 / 2 + 1/2 + sqrt(x0 + 1), minimized by a fine grid.
-        min((2 * (a - 1.5) ** 2 + 0.5 + np.sqrt(a + 1)) for a in np.linspace(1, 2, 200_001)),
-    ),
-    "no value at the start": (
-        descend.Problem(
-            lambda x: distance(x) - 1e-3 * jnp.log(x[0] - 1),
-            box([-1.0, 0.0]),
-            subject_to=[descend.at_most(lambda x: x[1], 0.5, name="low")],
-        ),
-        min(((a - 2) ** 2 + 0.25 - 1e-3 * np.log(a - 1)) for a in np.linspace(1.5, 2.5, 200_001)),
-    ),
-    "constraints without value outside": (
-        descend.Problem(
-            distance,
-            box([0.0, 0.0]),
-            subject_to=[descend.at_most(lambda x: x[0] ** 2 - jnp.sqrt(1 - x[0]), 0.0, name="root")],
-        ),
-        # x0 ^ 4 = 1 - x0
-        (float(np.roots([1, 0, 0, 1, -1])[np.argmin(abs(np.roots([1, 0, 0, 1, -1]) - 0.72))].real) - 2) ** 2,
-    ),
-    "redundant": (
-        descend.Problem(
-            distance,
-            box([0.0, 0.0]),
-            subject_to=[
-                descend.equal(lambda x: x[0] + x[1], 2.0, name="once"),
-                descend.equal(lambda x: 2 * x[0] + 2 * x[1], 4.0, name="twice"),
-                descend.at_most(lambda x: x[0] + x[1], 2.0, name="below"),
-            ],
-        ),
-        0.5,
-    ),
-}
+from descend import cli
 
 
 @pytest.mark.slow
-@SMOOTH
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_what_is_claimed_is_true(name, solver):
-    problem, best = PROBLEMS[name]
-    solution = solved(problem, solver)
-    if solution.status in CLAIMS:
-        assert solution.violation <= 1e-6 and solution.value == pytest.approx(best, abs=1e-5)
-    else:
-        assert solution.status in (Status.CONVERGED, Status.BUDGET, Status.FAILED), solution.message
-    if solution.x is not None:
-        assert problem.domain.contains(solution.x)
+def test_points_that_raise_are_skipped():
+    ran = descend_("solve", PROBLEMS / "raising.py", "--seconds", 20, "--evaluations", 2000, "--json")
+    assert ran.status == 0 and ran.json["value"] < 1e-3
 
 
 @pytest.mark.slow
-@SMOOTH
-def test_contradictions_are_named(solver):
-    problem = descend.Problem(
-        distance,
-        box([0.0, 0.0]),
-        subject_to=[
-            descend.equal(lambda x: x[0] ** 2 + x[1] ** 2, 1.0, name="circle"),
-            descend.at_least(lambda x: x[0] + x[1], 2.0, name="beyond"),
-            descend.at_most(lambda x: x[1], 2.9, name="harmless"),
-        ],
-    )
-    solution = solved(problem, solver)
-    assert solution.status in (Status.INFEASIBLE, Status.BUDGET), solution.message
-    if solution.status is Status.INFEASIBLE:
-        assert solution.conflicts == ["circle", "beyond"] and solution.certificate.evidence == "local"
+def test_an_objective_that_always_raises_fails_with_the_users_lines():
+    ran = descend_("solve", f"{PROBLEMS / 'raising.py'}:hopeless", "--seconds", 20, "--json")
+    assert ran.status == 1 and ran.json["status"] == "failed" and ran.json["value"] is None
+    assert "it never works" in ran.json["error"] and "raising.py" in ran.json["error"]
+    assert "descend/engine" not in ran.json["error"]
 
 
 @pytest.mark.slow
-@SMOOTH
-def test_a_constraint_that_jumps(solver):
-    problem = descend.Problem(
-        distance,
-        box([0.0, 0.0]),
-        subject_to=[descend.at_most(lambda x: jnp.where(x[0] + x[1] > 1, 1.0 + x[0], x[0] - 3), 0.0, name="jump")],
-    )
-    solution = solved(problem, solver)
-    assert solution.status not in CLAIMS and solution.status is not Status.INFEASIBLE
-    assert solution.x is None or problem.domain.contains(solution.x)
+def test_values_that_are_not_finite_are_skipped():
+    ran = descend_("solve", PROBLEMS / "not_finite.py", "--seconds", 20, "--json")
+    assert ran.status == 0 and np.allclose(ran.json["x"], 1.0, atol=1e-3)
+    ran = descend_("solve", f"{PROBLEMS / 'not_finite.py'}:hopeless", "--seconds", 20, "--json")
+    assert ran.status == 1 and ran.json["status"] == "failed" and ran.json["value"] is None
 
 
 @pytest.mark.slow
-@SMOOTH
-def test_one_evaluation(solver):
-    problem = PROBLEMS["redundant"][0]
-    solution = solved(problem, solver, descend.Budget(seconds=20, evaluations=1))
-    assert solution.status in (Status.BUDGET, Status.INFEASIBLE)
-    assert solution.x is not None and problem.domain.contains(solution.x)
+def test_contradictory_constraints_are_infeasible():
+    ran = descend_("solve", PROBLEMS / "contradictory.py", "--seconds", 60, "--json")
+    assert ran.status == 1 and ran.json["status"] == "infeasible", ran.json["message"]
+    assert set(ran.json["conflicts"]) == {"low", "high"}
+    assert abs(ran.json["violation"] - 1.0) < 1e-2
+
+
+@pytest.mark.slow
+def test_an_unbounded_objective_has_a_ray():
+    ran = descend_("solve", PROBLEMS / "unbounded.py", "--seconds", 30, "--json")
+    assert ran.status == 1 and ran.json["status"] == "unbounded"
+    assert np.dot(ran.json["ray"], [1.0, 2.0]) < 0
+
+
+@pytest.mark.slow
+def test_a_run_can_be_resumed_and_a_torn_checkpoint_is_ignored(tmp_path):
+    task = ("solve", f"{PROBLEMS / 'hanging.py'}:patient")
+    first = descend_(*task, "--evaluations", 60, "--out", tmp_path, "--json")
+    assert first.status == 0 and first.json["evaluations"] < 120, first.err
+    second = descend_(*task, "--evaluations", 120, "--resume", tmp_path, "--json")
+    assert second.status == 0 and second.json["value"] <= first.json["value"]
+    rows = len(first.json["trace"]["value"])
+    assert second.json["trace"]["value"][:rows] == first.json["trace"]["value"], "it continues, and does not begin anew"
+    assert len(second.json["trace"]["value"]) > rows
+    checkpoint = tmp_path / "checkpoint.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    third = descend_(*task, "--evaluations", 60, "--resume", tmp_path, "--json")
+    assert third.status == 0 and any("not a whole checkpoint" in message for _, message in third.json["trace"]["log"])
+    fourth = descend_(*task, "--evaluations", 60, "--out", tmp_path, "--json")
+    assert (tmp_path / "checkpoint.previous.npz").is_file() and fourth.json["evaluations"] == first.json["evaluations"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["quadratic.py:problen"], "did you mean"),
+        (["quadratic.py:number"], "expected a descend.Problem"),
+        (["quadratic.py:of_size"], "a function of x"),
+        (["shapes.py"], "must return a scalar, got shape (2,)"),
+        (["contradictory.py:empty"], "empty domain"),
+        (["quadratic.py", "--solver", "cna"], "did you mean CMA?"),
+        (["quadratic.py", "--route", "smoth"], "did you mean smooth?"),
+        (["quadratic.py", "--route", "smooth(sigma=-1.0)"], "sigma"),
+    ],
+)
+def test_bad_input_ends_with_status_2(arguments, said):
+    ran = descend_("solve", PROBLEMS / arguments[0], *arguments[1:])
+    assert ran.status == 2 and ran.out == "" and said in ran.err, ran
+
+
+# Mistakes that are found before anything starts.
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["solve", PROBLEMS / "quadratik.py"], "did you mean"),
+        (["solve", PROBLEMS / "nowhere" / "x.py"], "there is no folder"),
+        (["solve", PROBLEMS], "no file"),
+        (["solve", PROBLEMS / "quadratic.py", "--seconds", "-1"], "positive"),
+        (["solve", PROBLEMS / "quadratic.py", "--seconds", "nan"], "positive"),
+        (["solve", PROBLEMS / "quadratic.py", "--evaluations", "0"], "0 is not in the range"),
+        (["solve", PROBLEMS / "quadratic.py", "--out", PROBLEMS / "quadratic.py"], "File exists"),
+        (["solve", PROBLEMS / "quadratic.py", "--out", PROBLEMS / "quadratic.py" / "below"], "Not a directory"),
+        (["solve", PROBLEMS / "quadratic.py", "--resume", PROBLEMS], "no checkpoint to resume from"),
+        (["solve", PROBLEMS / "quadratic.py", "--resume", "a", "--out", "b"], "not both"),
+        (["solve", PROBLEMS / "quadratic.py", "--sekonds", "3"], "--seconds"),
+        (["gallery", "run", "nosuchsystem"], "no gallery system"),
+        (["gallery", "list", "--why", "flta"], "did you mean 'flat'?"),
+    ],
+)
+def test_mistakes_are_answered_at_once(arguments, said):
+    result = CliRunner().invoke(cli.main, list(map(str, arguments)))
+    assert result.exit_code == 2 and said in result.stderr and result.stdout == "", result.output

@@ -327,21 +327,35 @@ def test_triples_are_exact_for_one_coin_and_do_not_grow_with_the_size_of_f():
     assert estimates(score(samples=1, leave_one_out=False), lambda x, key: f(jax.nn.sigmoid(x), key), 100).std() > 100
 
 
+PRUNED = "triples(samples=8) tries one of six draws, and has a variance 6.5 times below the plain one's"
+SUMMED = "local sums leave the variance of the other draws: 10.7 times below the plain one's"
+
+
 @pytest.mark.slow
-def test_better_estimators_vary_less():
-    """Leave-one-out, triples, local sums and REBAR against the plain score function, at equal numbers of samples."""
+@pytest.mark.parametrize(
+    ("route", "factor"),
+    [
+        (score(samples=8), 2),
+        pytest.param(triples(samples=8), 10, marks=pytest.mark.xfail(strict=True, reason=PRUNED)),
+        (triples(samples=8), 5),
+        (triples(samples=8, alternatives=6), 10),
+        pytest.param(enumerate(limit=12, samples=8), 20, marks=pytest.mark.xfail(strict=True, reason=SUMMED)),
+        (enumerate(limit=12, samples=8), 8),
+    ],
+    ids=str,
+)
+def test_better_estimators_vary_less(route, factor):
+    """Leave-one-out, triples and local sums against the plain score function, at equal numbers of samples."""
     _, mean = PROGRAMS["walk"]
     program = lambda x, key: 5 + walk(x, key)  # noqa: E731
     plain = estimates(score(samples=8, leave_one_out=False), program).var()
-    for route, factor in [
-        (score(samples=8), 2),
-        (triples(samples=8), 5),  # pruned to one of six draws, which costs 1.7 times the variance of all
-        (triples(samples=8, alternatives=6), 8),
-        (enumerate(limit=12, samples=8), 8),  # as triples that try all: what is left is the variance of the other draws
-    ]:
-        drawn = estimates(route, program)
-        assert z_score(drawn, slope(mean, X)) < 4
-        assert drawn.var() < plain / factor, route
+    drawn = estimates(route, program)
+    assert z_score(drawn, slope(mean, X)) < 4
+    assert drawn.var() < plain / factor
+
+
+@pytest.mark.slow
+def test_rebar_varies_less_on_a_program_without_jumps():
     smooth = lambda x, key: 5 + drift(x, key)  # noqa: E731
     plain = estimates(score(samples=8, leave_one_out=False), smooth).var()
     assert estimates(relaxed(by=Rebar(), samples=8), smooth).var() < plain / 1.5
@@ -424,9 +438,10 @@ def test_memory_is_flat_in_the_samples():
         compiled = jax.jit(jax.grad(loss)).lower(jax.ShapeDtypeStruct((50_000,), float)).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    # 4,032 more samples of 400 kB would be 1.6 GB; what XLA keeps in its loops differs by a dozen such vectors.
-    few, many = scratch(64), scratch(64 * 64)
-    assert many < few + 20 * 8 * 50_000
+    # One chunk needs no loop, so what a loop carries, a dozen vectors, is no growth; from there on nothing may grow.
+    one, few, many = scratch(64), scratch(64 * 64), scratch(64 * 64 * 16)
+    assert few < one + 20 * 8 * 50_000
+    assert many < 1.1 * few + 1e5
 
 
 def test_first_call_is_quick(capsys):
