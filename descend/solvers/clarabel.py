@@ -53,7 +53,11 @@ class Clarabel(Solver):
             raise ValueError("Clarabel needs a convex quadratic problem over sets that linear conditions state")
         flat, found = Flat(problem), read[1]
         n = flat.size
-        curve = sparse.csc_array((n, n)) if found.curve is None else sparse.csc_array(sparse.triu(found.curve))
+        curve = (
+            sparse.csc_array((n, n))
+            if found.curve is None
+            else sparse.csc_array(sparse.triu(sparse.coo_array(found.curve)))
+        )
         blocks, values, cones = conic(flat, found, hull)
         settings = clarabel.DefaultSettings()
         settings.verbose = False
