@@ -26,7 +26,7 @@ def smooth_solvers() -> list[Solver]:
     found = []
     for kind in every_solver():
         needs = kind.example().NEEDS
-        special = needs.linear or needs.convex_quadratic or needs.adversary or needs.finite or needs.free
+        special = needs.linear or needs.convex_quadratic or needs.adversary or needs.finite or needs.free or needs.kinks
         if needs.gradient and not special and kind is not solvers.AugmentedLagrangian:
             inner = kind.example()
             found.append(solvers.AugmentedLagrangian(inner) if needs.unconstrained else inner)

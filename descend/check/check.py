@@ -1,7 +1,8 @@
 """Rechecks a stored answer against its problem, claim by claim.
 
 Everything is recomputed in NumPy from the problem and the stored multipliers. No derivative comes from JAX, and nothing
-is shared with the solvers or with `certify`: gradients are finite differences of the problem's own values. What cannot
+is shared with the solvers or with `certify`: gradients are finite differences of the problem's own values. (The kinks
+of a piecewise linear problem in whole numbers are those that `EpigraphForm` reads.) What cannot
 be recomputed precisely enough is not confirmed, and what is not confirmed is not ok.
 """
 
@@ -24,6 +25,7 @@ from descend.problem import Problem
 from descend.reporting.record import load, record
 from descend.solution import Solution, Status
 from descend.solution import tree as trees
+from descend.solvers.epigraph_form import EpigraphForm
 
 GOOD, BAD, UNREADABLE = 0, 1, 2
 DRAWS = 256  # for the value of a random problem
@@ -205,7 +207,7 @@ def _enumerated(problem: Problem, values: Values, solution: Solution) -> Line:
     if not problem.random and not problem.black_box and (count is None or count > MEMBERS):
         x = np.asarray(problem.domain.ravel(_point(problem, solution.x)), np.float64)
         gap = solution.certificate.gap
-        return Line("optimality", claim, *unbeaten(values, x, 0.0 if gap is None else gap))
+        return Line("optimality", claim, *_branched(problem, values, x, 0.0 if gap is None else gap))
     if problem.random or count is None or count > MEMBERS:
         return Line("optimality", claim, "not rechecked: too many members" if count else "not rechecked", False)
     best = np.inf
@@ -216,6 +218,22 @@ def _enumerated(problem: Problem, values: Values, solution: Solution) -> Line:
     value = problem.sign * best
     good = solution.value is not None and bool(problem.sign * solution.value <= best + 1e-9 * max(1.0, abs(best)))
     return Line("optimality", claim, f"the best of {count} is {value:.10g}", good)
+
+
+def _branched(problem: Problem, values: Values, x: np.ndarray, gap: float) -> tuple[str, bool]:
+    """Branch and bound on a linear problem, or on a piecewise linear one in epigraph form."""
+    found = unbeaten(values, x, gap)
+    form = None if found[1] else EpigraphForm.of(problem)
+    lifted = None if form is None else form.bounded()
+    if form is None or lifted is None:
+        return found
+    point = form.lift(problem.domain.unravel(x))
+    found = unbeaten(Values(lifted, point), np.asarray(lifted.domain.ravel(point), np.float64), gap)
+    exact = None if found[1] else form.exact(bounded=True)
+    if exact is None:
+        return found
+    point = form.sided(point)
+    return unbeaten(Values(exact, point), np.asarray(exact.domain.ravel(point), np.float64), gap)
 
 
 def _point(problem: Problem, x: Any) -> Any:

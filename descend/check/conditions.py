@@ -11,6 +11,7 @@ MANY = 1500  # variables, above which stationarity is checked along random direc
 DIRECTIONS = 100  # so many
 SAMPLES = 40  # members, tried against a bound
 NOISE = 1e-4  # an error of finite differences above which nothing is confirmed
+KINKED = (1e-3, 1e-4, 1e-5, 1e-6)  # steps along which a one-sided slope is measured, in scales of x
 RAY = 10.0 ** np.arange(13)  # steps along a ray, in scales of x
 
 
@@ -41,7 +42,9 @@ def optimal(
     if bound is None and values.problem.domain.box is not None:
         return [*lines, ("stationarity", claimed, "the multipliers of the bounds are missing", False)]
     rest = np.full(len(total), limit * unit)
-    if bound is None:
+    if certificate.kinks:
+        lines.append(_one_sided(values, x, here, multipliers, bound, certificate))
+    elif bound is None:
         lines.append(_natural(values, x, total, error, slope, unit, limit, claimed, few))
     else:
         rest = total + directions @ bound
@@ -105,6 +108,41 @@ def _natural(
     doubt = float(np.max(error, initial=0.0)) / size
     good = bool(doubt <= NOISE and rest <= limit * 1.01 + 3 * doubt)
     return ("stationarity", claimed, f"{rest:.3g} +- {doubt:.1g}", good)
+
+
+def _one_sided(
+    values: Values,
+    x: np.ndarray,
+    here: np.ndarray,
+    multipliers: np.ndarray,
+    bound: np.ndarray | None,
+    certificate: Certificate,
+) -> Found:
+    """Where x lies on kinks: the Lagrangian falls in no direction, of both signs of each variable and some at random.
+
+    A slope is that of the first steps of some length, because the next kink may be near; two steps are extrapolated.
+    """
+    held = np.zeros(x.size) if bound is None else bound
+    axes = np.diag(values.scale) if x.size <= MANY else np.zeros((0, x.size))
+    directions = np.concatenate([axes, -axes, _random_directions(values, x)])
+    weights, box, worst, count = np.append(1.0, multipliers), values.problem.domain.box, 0.0, 0
+    size = abs(weights) @ abs(here)
+    for direction in directions:
+        slope, reference = -np.inf, min(1.0, certificate.scale)
+        for length in KINKED:
+            steps = [x + share * length * direction for share in (0.5, 1.0)]
+            if box is not None and np.any((steps[1] < box[0]) | (steps[1] > box[1])):
+                continue
+            moves = [values(step) - here for step in steps]
+            falls = [weights @ move + held @ (step - x) for move, step in zip(moves, steps, strict=True)]
+            rounding = 16 * np.finfo(np.float64).eps * (size + abs(held) @ abs(x)) / length
+            slope = np.fmax(slope, (4 * falls[0] - falls[1]) / length + rounding)
+            reference = np.fmax(reference, abs(moves[1][0]) / length)
+        if np.isfinite(slope):
+            worst, count = max(worst, -slope / reference), count + 1
+    claimed = f"{certificate.stationarity:.3g} (at most {certificate.tolerance:g})"
+    good = count > 0 and worst <= certificate.tolerance * 1.01
+    return ("stationarity", claimed, f"{worst:.3g} in {count} directions, from {certificate.kinks} kinks", bool(good))
 
 
 def _complementarity(

@@ -9,7 +9,7 @@ import numpy as np
 
 from descend import numerics, routes, solvers
 from descend.domains.manifold import is_walkable
-from descend.engine.portfolio import constrained, is_linear, quasi_newton, smooth
+from descend.engine.portfolio import constrained, is_linear, kinked, quasi_newton, smooth
 from descend.engine.probed import probed
 from descend.engine.stage import Stage
 from descend.engine.workers import Workers
@@ -166,7 +166,11 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
         if is_linear(problem):
             stalled = dataclasses.replace(population, fallback=True)
             return [Stage(solvers.Highs(), None, "a linear problem, some of it in whole numbers"), stalled]
-        return [Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation"), population]
+        return [
+            *kinked(problem),
+            Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation"),
+            population,
+        ]
     evolution = Stage(solvers.CMA(), None, "values only")
     if problem.black_box:
         if domain.size <= MANY or values_only:
@@ -191,7 +195,7 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
         return [Stage(constrained(problem, solvers.Descent()), None, "noisy gradients")]
     if "kinked" in words:
         descent = Stage(constrained(problem, solvers.Descent()), None, "subgradients: line searches stall at kinks")
-        return [descent, *([evolution] if domain.size <= MANY else [])]
+        return [*kinked(problem), descent, *([evolution] if domain.size <= MANY else [])]
     if problem.objectives and problem.weights is None and domain.box is not None:
         steps = constrained(problem, solvers.JacobianDescent())
         rest = Stage(quasi_newton(problem), None, "their mean, if that stalls", fallback=True)
@@ -235,6 +239,10 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
     """
     needs: Needs = stage.solver.NEEDS
     name = type(stage.solver).__name__
+    if isinstance(stage.solver, solvers.Epigraph):
+        form = stage.solver.form(problem)[0]
+        _check(form.problem, dataclasses.replace(stage, solver=stage.solver.inner), noisy)
+        return
     bounded = problem.domain.box is None or any(np.isfinite(bound).any() for bound in problem.domain.box)
     if needs.adversary != bool(problem.adversary):
         what = "has no adversary" if needs.adversary else "has an adversary; try descend.solvers.Extragradient()"

@@ -11,10 +11,12 @@ from descend.engine.stage import Stage
 from descend.problem import Problem
 from descend.solvers import Solver, ipopt
 from descend.solvers.algebra import convex_program, degrees
+from descend.solvers.epigraph_form import EpigraphForm
 from descend.solvers.flat import Flat
 from descend.solvers.sparsity import Sparse
 
 BRIEF = 300  # iterations of a quasi-Newton method, and a tenth of that for each variable, until Newton's takes over
+BRANCHED = 1000  # kinks up to which their pieces are branched on
 FEW = 20  # variables up to which another path costs a few thousand evaluations
 
 
@@ -29,7 +31,30 @@ def smooth(problem: Problem) -> list[Stage]:
         return [Stage(solvers.Highs(), None, "a linear problem"), *_after(problem)]
     if problem.domain.polyhedron is not None and convex_program(problem) is not None:
         return [Stage(solvers.Clarabel(), None, "a convex quadratic problem"), *_after(problem)]
-    return _general(problem)
+    first, *rest = _general(problem)
+    # Kinks that are not where one begins may still be where one ends.
+    lifted = [dataclasses.replace(each, fallback=False) for each in kinked(problem) if not each.alternative]
+    return [first, *lifted, *rest]
+
+
+def kinked(problem: Problem) -> list[Stage]:
+    """The portfolio for problems without noise whose kinks can be read; none for others.
+
+    A piecewise linear problem over bounded variables is solved outright: where the relaxation is not the problem, by
+    branch and bound over the pieces.
+    """
+    form = EpigraphForm.of(problem)
+    if form is None:
+        return []
+    if not is_linear(form.problem):
+        found = [] if problem.domain.discrete else smooth(form.problem)
+        return [dataclasses.replace(each, solver=solvers.Epigraph(each.solver)) for each in found]
+    box = problem.domain.box
+    first = [Stage(solvers.Epigraph(solvers.Highs()), None, "a piecewise linear problem")]
+    if form.count > BRANCHED or box is None or not np.isfinite(box).all():
+        return first
+    branched = solvers.Epigraph(solvers.Highs(), exact=True)
+    return [*first, Stage(branched, None, "a piecewise linear problem: which pieces, by branch and bound")]
 
 
 def _after(problem: Problem) -> list[Stage]:

@@ -90,6 +90,11 @@ class Mark(NamedTuple):
     seconds: float
 
 
+def lower_bound(trace: Trace) -> float:
+    """The best of the bounds on the loss that solvers proved, -infinity without one."""
+    return max((each for each in trace.signals.get("lower bound", []) if np.isfinite(each)), default=-np.inf)
+
+
 def add_row(trace: Trace, cells: tuple, signals: Mapping[str, float]) -> None:
     """Append the cells of `COLUMNS`, and the signals."""
     rows = len(trace.evaluations)

@@ -241,6 +241,10 @@ class Run:
         position, here, certified, proved = self.position, self.finds.here, False, False
         self.log(f"{type(self.stage.solver).__name__}: {reason}")
         self.state = None
+        best, bound = self.finds.best, positions.lower_bound(self.trace)
+        if best.feasible and best.near(min(best.loss, bound)):
+            position.ended = "no gap is left to the lower bound"
+            return
         if self.certify is not None and here.feasible:
             self._check(self.pace.certificate(self.plan.problem))
             known = self.certificate if self.finds.best.same(here.x) else None

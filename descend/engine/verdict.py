@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from descend.engine.position import lower_bound
 from descend.engine.run import Run
 from descend.engine.unbounded import distance, to_infinity, to_point, traceable
 from descend.inspection import least_violation
 from descend.program.structure import Degree
 from descend.solution import Certificate, Solution, Status
-from descend.solvers import Enumeration, Highs
+from descend.solvers import Enumeration
 from descend.solvers.algebra import degrees
 
 
@@ -71,12 +72,11 @@ class Verdict:
 
     def _branched(self) -> bool:
         """Whether branch and bound left no gap; its bound is the solver's own, as the note says."""
-        solution, told = self.solution, self.solution.trace.signals.get("lower bound", [])
-        known = [bound for bound in told if np.isfinite(bound)]
-        if not known or not isinstance(self.run.stage.solver, Highs):
+        solution, bound = self.solution, lower_bound(self.solution.trace)
+        if not np.isfinite(bound):
             return False
         loss = self.problem.sign * (solution.value or 0.0)
-        gap = max(0.0, loss - known[-1])
+        gap = max(0.0, loss - bound)
         closed = gap <= solution.certificate.tolerance * max(1.0, abs(loss))
         note = f"branch and bound by HiGHS leaves a gap of {gap:.2g}"
         self._evidence("proved" if closed else "none", note, gap=gap)

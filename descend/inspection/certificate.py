@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
-from descend.inspection import bounds, curvature, equilibrium, neighborhood, objectives
+from descend.inspection import bounds, curvature, epigraph, equilibrium, neighborhood, objectives
 from descend.inspection.charts import chartable, charted
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
@@ -34,7 +34,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
     """Checks the first- and second-order conditions of a local optimum at x.
 
     The derivatives are those of the problem itself: a route is ignored. They are compared with finite differences of
-    values, so that a kink at x, or a custom derivative that is not the derivative, certifies nothing. Values nearby
+    values, so that a custom derivative that is not the derivative certifies nothing. At a kink the conditions are those
+    of the problem in epigraph form, where the kink can be read; elsewhere a kink at x certifies nothing. Values nearby
     must not fall below what the conditions allow, which sees what two derivatives do not (an inflection).
 
     Of several objectives without weights, x is checked to be locally optimal in the sense of Pareto: minimal for a
@@ -116,7 +117,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         evidence = "proved" if proved else "local"
     if np.finfo(flat.dtype).bits < 64:
         notes.append(f"{flat.dtype} limits the check to {limit:g}")
-    return Certificate(
+    found = Certificate(
         violation=violation,
         stationarity=state.stationarity,
         complementarity=state.complementarity,
@@ -130,6 +131,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         note="; ".join(notes),
         evaluations=flat.evaluations,
     )
+    return found if evidence != "none" else epigraph.better(certify, problem, x, found)
 
 
 def _pareto(problem: Problem, x: Any, tolerance: float | None) -> Certificate:

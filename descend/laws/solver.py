@@ -78,6 +78,8 @@ def check_solver(solver: Solver | AskTell, problem: Problem | None = None, key: 
 def example(needs: Needs) -> Problem:
     """A problem of eight numbers that a solver with these needs must improve on."""
     target = jnp.linspace(-0.8, 0.9, 8)
+    if needs.kinks:
+        return Problem(lambda x: jnp.sum(abs(x - target)) + jnp.max(x), over=Real(8, -1.0, 1.0))
     if needs.linear:
         within = at_most(lambda x: x[0] + x[2] + x[4], 2.0, name="sum")
         return Problem(lambda x: jnp.sum(target * x), over=Binary(8), subject_to=[within])

@@ -117,3 +117,12 @@ def uses(program: Program, index: int) -> bool:
     """Whether any equation that an output needs reads this input."""
     var = program.jaxpr.invars[index]
     return any(v is var for eqn in program.jaxpr.eqns for v in eqn.invars) or var in program.jaxpr.outvars
+
+
+def stopped(jaxpr: Any) -> set[Any]:
+    """The variables that reach the outputs through a `stop_gradient` at most."""
+    needed = {v for v in jaxpr.outvars if not is_literal(v)}
+    for eqn in reversed(jaxpr.eqns):
+        if eqn.primitive.name != "stop_gradient" and not needed.isdisjoint(eqn.outvars):
+            needed.update(v for v in eqn.invars if not is_literal(v))
+    return {v for eqn in jaxpr.eqns for v in eqn.outvars} - needed

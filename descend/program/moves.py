@@ -68,7 +68,8 @@ def _same(eqn: Any, a: np.ndarray, *_: Any) -> np.ndarray:
 
 
 def _bound(eqn: Any, *ins: np.ndarray) -> np.ndarray:
-    return np.asarray(compat.bind(eqn, [np.asarray(a, np.int32) for a in ins])[0])
+    with np.errstate(invalid="ignore"):  # what fills up a gather may have no counterpart among whole numbers
+        return np.asarray(compat.bind(eqn, [np.asarray(a, np.int32) for a in ins])[0])
 
 
 MOVES: dict[str, Callable[..., Any]] = {

@@ -81,6 +81,8 @@ class Certificate:
         evaluations: what the check cost, in units of one value.
         weights: where several objectives are optimal in the sense of Pareto: what each counts in the combination whose
             gradient is checked, by name.
+        kinks: how many kinks the conditions reckon with, each a variable above or below its pieces; the other entries
+            are of the problem in that form, the multipliers those of the problem's own constraints and bounds.
     """
 
     violation: float
@@ -96,6 +98,7 @@ class Certificate:
     note: str = ""
     evaluations: int = 0
     weights: dict[str, float] = field(default_factory=dict)
+    kinks: int = 0
 
 
 @dataclass

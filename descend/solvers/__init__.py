@@ -6,6 +6,7 @@ from descend.solvers.clarabel import Clarabel
 from descend.solvers.cma import CMA
 from descend.solvers.descent import Descent
 from descend.solvers.enumeration import Enumeration
+from descend.solvers.epigraph import Epigraph
 from descend.solvers.extragradient import Extragradient
 from descend.solvers.highs import Highs
 from descend.solvers.interior_point import InteriorPoint
@@ -33,6 +34,7 @@ __all__ = [
     "Clarabel",
     "Descent",
     "Enumeration",
+    "Epigraph",
     "Extragradient",
     "Highs",
     "InteriorPoint",

@@ -84,6 +84,7 @@ class Needs(NamedTuple):
         linear: it needs a loss and constraints that are read to be linear.
         convex: it needs every variable to have a convex domain with an exact projection.
         convex_quadratic: it needs a convex quadratic loss and constraints that bound convex quadratic sets.
+        kinks: all that of the problem in epigraph form, which it must have.
     """
 
     gradient: bool = False
@@ -99,6 +100,7 @@ class Needs(NamedTuple):
     linear: bool = False
     convex: bool = False
     convex_quadratic: bool = False
+    kinks: bool = False
 
 
 class Settings:

@@ -28,22 +28,13 @@ def run(setting: Setting, program: compat.Program, values: Sequence[Any]) -> lis
     env.update(zip(program.jaxpr.invars, values, strict=True))
     look = lambda atom: atom.val if compat.is_literal(atom) else env[atom]  # noqa: E731
     definitions = {v: eqn for eqn in program.jaxpr.eqns for v in eqn.outvars}
-    stopped = _stopped(program.jaxpr)
+    stopped = compat.stopped(program.jaxpr)
     for eqn in program.jaxpr.eqns:
         here = dataclasses.replace(setting, place=place(eqn) or setting.place, definitions=definitions)
         ins = [look(v) for v in eqn.invars]
         outs = equation(here, eqn, ins, all(v in stopped for v in eqn.outvars))
         env.update(zip(eqn.outvars, map(as_typed, outs), strict=True))
     return [look(v) for v in program.jaxpr.outvars]
-
-
-def _stopped(jaxpr: Any) -> set[Any]:
-    """The variables that reach the outputs through a `stop_gradient` at most: nothing is gained by softening them."""
-    needed = {v for v in jaxpr.outvars if not compat.is_literal(v)}
-    for eqn in reversed(jaxpr.eqns):
-        if eqn.primitive.name != "stop_gradient" and not needed.isdisjoint(eqn.outvars):
-            needed.update(v for v in eqn.invars if not compat.is_literal(v))
-    return {v for eqn in jaxpr.eqns for v in eqn.outvars} - needed
 
 
 def equation(setting: Setting, eqn: Any, ins: list[Any], stopped: bool) -> list[Any]:

@@ -1,0 +1,360 @@
+"""The kinks of a program as variables of their own: each is a maximum or minimum of pieces that have none."""
+
+import functools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from descend.program import compat
+from descend.program.affine import Form, known
+
+ALIKE = frozenset("reshape squeeze expand_dims broadcast_in_dim transpose slice rev convert_element_type copy".split())
+"""Operations that move numbers about, and act alike on all arrays of a shape."""
+
+ORDERS = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
+MOST = 10**5  # kinks, counted number by number
+
+
+class Traced(NamedTuple):
+    """A value on the way.
+
+    Attributes:
+        value: the array.
+        moves: whether it depends on the variables.
+        form: it as a weighted sum, where that is known.
+        test: of a truth value, the form that is positive where it is true and negative where it is not.
+        name: equal for arrays that are computed in the same way from the same arrays.
+    """
+
+    value: Any
+    moves: bool = False
+    form: Form | None = None
+    test: Form | None = None
+    name: Hashable = None
+
+
+class Pieces:
+    """A function whose kinks can be taken from outside.
+
+    A kink is a number m = max(pieces) or min(pieces). Read are `abs`, `max`, `min`, `clip`, the maximum and minimum of
+    an array, `relu`, and choices between affine pieces by the sign of what they differ by: `where(d > 0, 2 * d, d)`.
+    They are found inside functions that are called, and inside `scan`, where there is a kink for each round. Other
+    kinks stay in the pieces.
+
+    Args:
+        function: of (variables, *given), both pytrees; a traceable function that returns one array.
+        *examples: arguments with the shapes and dtypes that it will be called with.
+
+    Attributes:
+        count: the number of kinks, counted number by number.
+
+    Source: Griewank, "On stable piecewise linearization and generalized algorithmic differentiation" (2013), whose
+    abs-normal form has |.| in place of the maxima.
+    """
+
+    def __init__(self, function: Callable[..., Any], *examples: Any):
+        leaves, self._tree = jax.tree.flatten(examples)
+        self._moves = len(jax.tree.leaves(examples[0]))
+        self._program = compat.trace(lambda *leaves: function(*jax.tree.unflatten(self._tree, leaves)), *leaves)
+        self._like = jax.eval_shape(lambda *leaves: self._run(_Watch(), leaves)[1], *leaves)
+        self._sizes = [int(np.prod(each.shape, dtype=int)) for each in self._like]
+        self.count = sum(self._sizes)
+
+    def kinks(self, *arguments: Any) -> jax.Array:
+        """The values of the kinks at a point, shape (count,)."""
+        return _flat(self._run(_Watch(), jax.tree.leaves(arguments))[1])
+
+    def owners(self, *arguments: Any) -> np.ndarray:
+        """To which kink each of the gaps that `lifted` returns belongs, shape (gaps,)."""
+        places = self._split(np.arange(self.count))
+        return np.asarray(_flat(self._run(_Owners(places), jax.tree.leaves(arguments))[1]), int)
+
+    def lifted(self, kinks: Any, *arguments: Any, pieces: np.ndarray | None = None) -> tuple[Any, jax.Array]:
+        """What the function returns if its kinks have these values, and how far each is from its pieces.
+
+        Args:
+            kinks: shape (count,).
+            *arguments: those of the function.
+            pieces: for each kink the number of the piece that it is instead, or -1; shape (count,).
+
+        Returns:
+            The result, and a gap for each piece of each kink: kink - piece for a maximum, piece - kink for a minimum.
+            None is negative, and one of each kink is zero, where the kinks have the values of `kinks`. The gaps of a
+            kink that is a piece are one.
+        """
+        values = [jnp.asarray(each, like.dtype) for each, like in zip(self._split(kinks), self._like, strict=True)]
+        near = None if pieces is None else list(zip(values, self._split(pieces), strict=True))
+        result, gaps = self._run(_Given(values) if near is None else _Near(near), jax.tree.leaves(arguments))
+        return result, _flat(gaps)
+
+    def active(self, reach: float, *arguments: Any) -> np.ndarray:
+        """For each kink the number of its piece at a point, or -1 where another is within `reach`, shape (count,)."""
+        return np.asarray(_flat(self._run(_Active(reach), jax.tree.leaves(arguments))[1]), int)
+
+    def _split(self, flat: Any) -> list[Any]:
+        ends = np.cumsum(self._sizes)[:-1]
+        parts = np.split(flat, ends) if isinstance(flat, np.ndarray) else jnp.split(jnp.asarray(flat), ends)
+        return [part.reshape(like.shape) for part, like in zip(parts, self._like, strict=False)]
+
+    def _run(self, source: "_Watch", leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
+        values = [Traced(leaf, index < self._moves) for index, leaf in enumerate(leaves)]
+        (result,) = _Reader(source).run(self._program, values)
+        return result.value, source.out
+
+
+class _Watch:
+    """Lets the kinks have the values that they have, and notes them."""
+
+    def __init__(self, values: Sequence[Any] = ()):
+        self.out: list[Any] = []
+        self._values = list(values)
+
+    def kink(self, sign: Any, pieces: Any) -> Any:
+        """The value of sign * max(sign * pieces) over the first axis."""
+        self.out.append(sign * jnp.max(sign * pieces, axis=0))
+        return self.out[-1]
+
+    def taken(self, like: Sequence[Any], length: int) -> list[Any]:
+        """What a loop hands out, round by round, for the kinks in it."""
+        return []
+
+    def inside(self, taken: Sequence[Any]) -> "_Watch":
+        """The source for one round."""
+        return type(self)(taken)
+
+
+class _Given(_Watch):
+    """Lets the kinks have given values, in order, and notes the gaps."""
+
+    def kink(self, sign: Any, pieces: Any) -> Any:
+        value = self._values.pop(0)
+        self.out.append(sign * (value - pieces))
+        return value
+
+    def taken(self, like: Sequence[Any], length: int) -> list[Any]:
+        return [self._values.pop(0) for _ in like]
+
+
+class _Near(_Given):
+    """Lets the kinks have given values, or be the pieces of the given numbers, and notes the gaps."""
+
+    def kink(self, sign: Any, pieces: Any) -> Any:
+        given, chosen = self._values.pop(0)
+        piece = jnp.take_along_axis(pieces, jnp.maximum(chosen, 0)[None], axis=0)[0]
+        value = jnp.where(chosen < 0, given, piece)
+        self.out.append(jnp.where(chosen < 0, sign * (value - pieces), 1))
+        return value
+
+
+class _Active(_Watch):
+    """Lets the kinks have the values that they have, and notes which piece that is, if only one."""
+
+    def __init__(self, reach: float):
+        super().__init__()
+        self.reach = reach
+
+    def kink(self, sign: Any, pieces: Any) -> Any:
+        value = sign * jnp.max(sign * pieces, axis=0)
+        room = self.reach * jnp.maximum(1, abs(value))
+        several = jnp.sum(sign * (value - pieces) <= room, axis=0) > 1
+        self.out.append(jnp.where(several, -1, jnp.argmax(sign * pieces, axis=0)))
+        return value
+
+    def inside(self, taken: Sequence[Any]) -> "_Watch":
+        return _Active(self.reach)
+
+
+class _Owners(_Given):
+    """Lets the kinks have the values that they have, and notes their numbers, once a piece."""
+
+    def kink(self, sign: Any, pieces: Any) -> Any:
+        self.out.append(jnp.broadcast_to(self._values.pop(0), pieces.shape))
+        return sign * jnp.max(sign * pieces, axis=0)
+
+
+class _Reader:
+    """Runs a program, and asks its source for the kinks."""
+
+    def __init__(self, source: _Watch):
+        self.source = source
+        self.names: dict[Hashable, int] = {}
+
+    def run(self, program: compat.Program, values: Sequence[Traced]) -> list[Traced]:
+        constants = [Traced(c, name=("constant", id(c))) for c in program.consts]
+        env: dict[Any, Traced] = dict(zip(program.jaxpr.constvars, constants, strict=True))
+        for variable, value in zip(program.jaxpr.invars, values, strict=True):
+            env[variable] = self._named(value, ("input", len(self.names)))
+        look = lambda atom: _literal(atom.val) if compat.is_literal(atom) else env[atom]  # noqa: E731
+        stopped = compat.stopped(program.jaxpr)
+        for eqn in program.jaxpr.eqns:
+            ins = [look(v) for v in eqn.invars]
+            passive = not any(v.moves for v in ins) or all(v in stopped for v in eqn.outvars)
+            outs = _bound(eqn, ins) if passive else self._equation(eqn, ins)
+            # Where a loop or a kink is taken twice, it is not said that it is the same.
+            again = tuple(v.name for v in ins) if not any(compat.inner(eqn)) else len(self.names)
+            for index, (variable, out) in enumerate(zip(eqn.outvars, outs, strict=True)):
+                env[variable] = self._named(out, (eqn.primitive.name, str(eqn.params), again, index))
+        return [look(v) for v in program.jaxpr.outvars]
+
+    def _named(self, value: Traced, what: Hashable) -> Traced:
+        """The value with a name and, if it moves and is not known to be a sum, a form of a single term."""
+        name = value.name if value.name is not None else self._name(what)
+        moves = value.moves and value.form is None and jnp.issubdtype(value.value.dtype, jnp.floating)
+        return value._replace(name=name, form=Form.of(name, value.value.shape) if moves else value.form)
+
+    def _name(self, what: Hashable) -> int:
+        return self.names.setdefault(what, len(self.names))
+
+    def _equation(self, eqn: Any, ins: list[Traced]) -> list[Traced]:
+        name, values = eqn.primitive.name, [v.value for v in ins]
+        real = all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in eqn.outvars)
+        if name in ORDERS and ins[0].value.dtype == ins[1].value.dtype:
+            (out,) = _bound(eqn, ins)
+            first, second = map(_form, ins)
+            both = None if first is None or second is None else first.plus(second, -1.0)
+            return [out._replace(test=None if both is None else both.scaled(ORDERS[name]))]
+        if name in ALIKE and (real or ins[0].test is not None) and len(ins) == 1:
+            return [self._alike(eqn, ins[0])]
+        if real and name in _KINKS:
+            found = _KINKS[name](self.source, eqn, ins)
+            if found is not None:
+                return [Traced(found, True)]
+        program = None if name.startswith("custom_vjp") else compat.callee(eqn)
+        if program is not None and (not name.startswith("custom_") or self._inside(program, values)):
+            return self.run(program, ins)
+        if name == "scan":
+            return [Traced(v, True) for v in self._scan(eqn, values, [v.moves for v in ins])]
+        (out, *more) = _bound(eqn, ins)
+        return [out._replace(form=_sum(name, ins)), *more] if real else [out, *more]
+
+    def _alike(self, eqn: Any, x: Traced) -> Traced:
+        (out,) = _bound(eqn, [x])
+
+        def change(weights: np.ndarray) -> np.ndarray:
+            with jax.ensure_compile_time_eval():
+                params = {**eqn.params, "new_dtype": np.dtype(np.float64)} if "new_dtype" in eqn.params else eqn.params
+                return np.asarray(eqn.primitive.bind(weights, **params), np.float64)
+
+        rename = lambda atom: self._name((atom, eqn.primitive.name, str(eqn.params)))  # noqa: E731
+        if eqn.primitive.name in ("convert_element_type", "copy"):
+            return out._replace(form=x.form, test=x.test)
+        forms = [None if f is None else f.mapped(change, rename) for f in (x.form, x.test)]
+        return out._replace(form=forms[0], test=forms[1])
+
+    def _inside(self, program: compat.Program, values: Sequence[Any]) -> list[Any]:
+        """The shapes of the kinks inside a program, of which all inputs may move."""
+
+        def watch(*values: Any) -> list[Any]:
+            reader = _Reader(_Watch())
+            reader.run(program, [Traced(v, True) for v in values])
+            return reader.source.out
+
+        return jax.eval_shape(watch, *values)
+
+    def _scan(self, eqn: Any, values: list[Any], moves: list[bool]) -> list[Any]:
+        (_, _, body), *_ = compat.inner(eqn)
+        a, b = compat.scan_sizes(eqn)
+        consts, carry, xs = values[:a], values[a : a + b], values[a + b :]
+        moving = [*moves[:a], *[True] * b, *moves[a + b :]]
+        first = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs]
+
+        def step(source: _Watch, carry: Any, x: Any) -> tuple[Any, Any]:
+            each = map(Traced, [*consts, *carry, *x], moving)
+            outs = [out.value for out in _Reader(source).run(body, list(each))]
+            return outs[:b], (outs[b:], source.out)
+
+        like = jax.eval_shape(lambda c, x: step(_Watch(), c, x)[1][1], carry, first)
+        if not like:
+            return compat.bind(eqn, values)
+        taken = self.source.taken(like, eqn.params["length"])
+        held = lambda c, x: step(self.source.inside(x[1]), c, x[0])  # noqa: E731
+        settings = {name: eqn.params[name] for name in ("length", "reverse", "unroll")}
+        carry, (ys, out) = jax.lax.scan(held, carry, (xs, taken), **settings)
+        self.source.out += out
+        return [*carry, *ys]
+
+
+def _flat(arrays: Sequence[Any]) -> Any:
+    return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(each) for each in arrays)])
+
+
+def _literal(number: Any) -> Traced:
+    return Traced(number, name=("literal", str(number), str(np.result_type(number))))
+
+
+def _bound(eqn: Any, ins: Sequence[Traced]) -> list[Traced]:
+    """What an equation computes from these values; from numbers that are known now, at once."""
+    values, moves = [v.value for v in ins], any(v.moves for v in ins)
+    if moves or any(isinstance(v, jax.core.Tracer) for v in values) or compat.callee(eqn) is not None:
+        return [Traced(out, moves) for out in compat.bind(eqn, values)]
+    with jax.ensure_compile_time_eval():
+        return [Traced(out) for out in compat.bind(eqn, values)]
+
+
+def _form(x: Traced) -> Form | None:
+    """An operand as a weighted sum, which a known constant is too."""
+    if x.moves:
+        return x.form
+    number = known(x.value)
+    return None if number is None else Form({}, number)
+
+
+def _sum(name: str, ins: Sequence[Traced]) -> Form | None:
+    forms = [_form(x) for x in ins]
+    if any(form is None for form in forms):
+        return None
+    if name in ("add", "sub", "add_any"):
+        return forms[0].plus(forms[1], -1.0 if name == "sub" else 1.0)
+    if name == "neg":
+        return forms[0].scaled(-1.0)
+    for one, factor in ((0, 1), (1, 0)) if name == "mul" else ((0, 1),) if name == "div" else ():
+        if not ins[factor].moves:
+            number = forms[factor].offset
+            return forms[one].scaled(number if name == "mul" else 1 / np.where(number == 0, np.nan, number))
+    return None
+
+
+def _stack(*pieces: Any) -> Any:
+    return jnp.stack(jnp.broadcast_arrays(*pieces))
+
+
+def _pair(sign: int, source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
+    return source.kink(sign, _stack(ins[0].value, ins[1].value))
+
+
+def _whole(sign: int, source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
+    axes = sorted(eqn.params["axes"])
+    x = jnp.moveaxis(ins[0].value, axes, range(len(axes)))
+    return source.kink(sign, x.reshape(-1, *x.shape[len(axes) :])) if x.size else None
+
+
+def _clip(source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
+    lower, x, upper = (v.value for v in ins)
+    return source.kink(-1, _stack(source.kink(1, _stack(x, lower)), upper))
+
+
+def _choice(source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
+    """A choice by the sign of d between pieces that differ by a multiple of d is the larger of them, or the smaller."""
+    which, *cases = ins
+    forms = [_form(case) for case in cases]
+    if which.test is None or len(cases) != 2 or None in forms or which.value.shape != cases[0].value.shape:
+        return None
+    factor = forms[1].plus(forms[0], -1.0).over(which.test)
+    if factor is None:
+        return None
+    sign = jnp.asarray(np.where(factor >= 0, 1, -1), cases[0].value.dtype)
+    return source.kink(sign, _stack(cases[0].value, cases[1].value))
+
+
+_KINKS: dict[str, Callable[..., Any]] = {
+    "abs": lambda source, eqn, ins: source.kink(1, _stack(ins[0].value, -ins[0].value)),
+    "max": functools.partial(_pair, 1),
+    "min": functools.partial(_pair, -1),
+    "reduce_max": functools.partial(_whole, 1),
+    "reduce_min": functools.partial(_whole, -1),
+    "clamp": _clip,
+    "select_n": _choice,
+}
