@@ -9,9 +9,11 @@ import pytest
 import scipy.optimize
 
 import descend
-from descend import check, solvers
+from descend import solvers
+from descend.check.check import check, verify
 from descend.inspection.certificate import certify
 from descend.program.pieces import Pieces
+from descend.reporting.record import write
 from descend.solution import Status
 from descend.solvers.epigraph_form import EpigraphForm
 
@@ -74,8 +76,9 @@ def test_kinks_are_read(name):
         assert np.allclose(least, 0, atol=1e-12)
         # The function of the variables and the kinks is smooth: its derivative is that of values, in every direction.
         way = random().normal(size=3)
-        slope = jax.jvp(lambda x: pieces.lifted(kinks, x)[0], (x,), (way,))[1]
-        steps = [pieces.lifted(kinks, x + s * 1e-6 * way)[0] for s in (-1, 1)]
+        smooth = lambda x, kinks=kinks: pieces.lifted(kinks, x)[0]  # noqa: E731
+        slope = jax.jvp(smooth, (x,), (way,))[1]
+        steps = [smooth(x + s * 1e-6 * way) for s in (-1, 1)]
         assert float(slope) == pytest.approx((float(steps[1]) - float(steps[0])) / 2e-6, abs=1e-6)
 
 
@@ -117,7 +120,7 @@ def test_a_quantile_of_data_is_found():
     )
     solution = descend.solve(problem, budget=BUDGET)
     assert solution.status is Status.OPTIMAL
-    assert np.sum(solution.x > B) <= 54 <= np.sum(B <= solution.x + 1e-9)
+    assert np.sum(solution.x > B + 1e-9) <= 54 <= np.sum(solution.x > B - 1e-9)
 
 
 def test_the_lasso_satisfies_its_conditions():
@@ -137,7 +140,7 @@ def test_whole_numbers_and_kinks_are_branched_on():
     cost = np.array([1.0, 2.0])
 
     def loss(q):
-        return jnp.mean(jnp.sum(cost * q - 3 * cost * jnp.minimum(q, demand), axis=1))
+        return cost @ q - 3 * jnp.mean(jnp.minimum(q[None], demand) @ cost)
 
     problem = descend.Problem(loss, descend.Integer(2, 0, 100), descend.at_most(lambda q: cost @ q, 12.0))
     solution = descend.solve(problem, budget=BUDGET)
@@ -200,13 +203,13 @@ def test_kinks_in_constraints(tmp_path):
     folder, file = tmp_path / "out", tmp_path / "battery.py"
     file.write_text("from tests.test_epigraph import battery\nproblem = battery()[1]\n")
     solution.settings = {"file": str(file), "name": "problem"}
-    solution.save(folder)
-    assert all(line.ok for line in check.check(folder))
+    write(solution, folder)
+    assert all(line.ok for line in check(folder))
     body = json.loads((folder / "solution.json").read_text())
     solution.x = solution.x * 0.999
     solution.value = float(problem.objective(solution.x))
-    refuted = [line.what for line in check.verify(problem, solution, body) if not line.ok]
-    assert "stationarity" in refuted
+    refuted = [line.what for line in verify(problem, solution, body) if not line.ok]
+    assert {"complementarity", "bound"} <= set(refuted)
 
 
 NOT_MINIMAL = {
@@ -223,7 +226,8 @@ NOT_MINIMAL = {
 def test_what_is_no_minimum_is_not_certified(name):
     function, x = NOT_MINIMAL[name]
     problem = descend.Problem(function, over=descend.Real(2, -1.0, 1.0))
-    assert EpigraphForm.of(problem) is not None
+    form = EpigraphForm.of(problem)
+    assert form is not None and form.count > 0
     assert certify(problem, np.array(x)).evidence == "none"
 
 
@@ -246,5 +250,5 @@ def test_what_cannot_be_lifted_is_refused():
     with pytest.raises(ValueError, match="Epigraph needs kinks"):
         descend.plan(problem, solver=solvers.Epigraph(solvers.SLSQP()))
     free = descend.Problem(lambda x: -jnp.sum(jnp.abs(x)), over=descend.Real(2))
-    found = descend.solve(free, solver=solvers.Epigraph(solvers.Highs(), exact=True), budget=BUDGET)
-    assert found.status is Status.UNBOUNDED or "bounded variables" in found.error + str(found.trace.log)
+    with pytest.raises(ValueError, match="bounded variables"):
+        descend.plan(free, solver=solvers.Epigraph(solvers.Highs(), exact=True))

@@ -131,7 +131,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         note="; ".join(notes),
         evaluations=flat.evaluations,
     )
-    return found if evidence != "none" else epigraph.better(certify, problem, x, found)
+    return found if evidence == "proved" else epigraph.better(certify, problem, x, found)
 
 
 def _pareto(problem: Problem, x: Any, tolerance: float | None) -> Certificate:

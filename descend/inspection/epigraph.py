@@ -8,6 +8,7 @@ import numpy as np
 
 from descend.problem import Problem
 from descend.solution import Certificate
+from descend.solvers.algebra import convex_program
 from descend.solvers.epigraph_form import EpigraphForm
 
 SCALES = (1.0, 1e-3)  # of the square root of the tolerance: how near a kink must be to count
@@ -28,8 +29,11 @@ def better(check: Callable[..., Certificate], problem: Problem, x: Any, found: C
     form = EpigraphForm.of(problem)
     if form is None or not found.violation <= found.tolerance:
         return found
+    known = found.evidence != "none"
+    if known and convex_program(form.problem) is None:  # nothing more can be said
+        return found
     spent = found.evaluations
-    for reach in (None, *(scale * np.sqrt(found.tolerance) for scale in SCALES)):
+    for reach in (None, *(() if known else (scale * np.sqrt(found.tolerance) for scale in SCALES))):
         near = form if reach is None else form.near(x, reach)
         if reach is not None and near.everywhere:
             continue

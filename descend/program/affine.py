@@ -4,13 +4,14 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 ROUNDING = 64  # units in the last place by which two coefficients that are computed in different ways may differ
 
 
 class Form(NamedTuple):
-    """The sum of weight * atom over `terms`, plus `offset`: all of the shape of the array, number by number.
+    """The sum of weight * atom over `terms`, plus `offset`: all of the shape of the array, or scalars.
 
     Attributes:
         terms: the weights of the atoms, arrays that are not known to be sums of others.
@@ -29,6 +30,10 @@ class Form(NamedTuple):
         """The form after something that acts alike on all arrays: a reshape, a broadcast."""
         return Form({rename(atom): change(weight) for atom, weight in self.terms.items()}, change(self.offset))
 
+    def shaped(self, shape: tuple[int, ...]) -> "Form":
+        """The form with weights of this shape, to which those of scalars are broadcast."""
+        return self.mapped(lambda weight: np.broadcast_to(weight, shape), lambda atom: atom)
+
     def scaled(self, factor: Any) -> "Form":
         """The form times known numbers."""
         return Form({atom: weight * factor for atom, weight in self.terms.items()}, self.offset * factor)
@@ -43,9 +48,11 @@ class Form(NamedTuple):
     def over(self, other: "Form") -> np.ndarray | None:
         """What to multiply `other` by for this form, number by number; None where there is no such factor."""
         atoms = self.terms.keys() | other.terms.keys()
-        zero = np.zeros(self.offset.shape)
-        ours = np.stack([*(self.terms.get(atom, zero) for atom in atoms), self.offset])
-        theirs = np.stack([*(other.terms.get(atom, zero) for atom in atoms), other.offset])
+        shape, zero = np.broadcast_shapes(self.offset.shape, other.offset.shape), np.zeros(())
+        ours, theirs = (
+            np.stack([np.broadcast_to(w, shape) for w in (*(f.terms.get(a, zero) for a in atoms), f.offset)])
+            for f in (self, other)
+        )
         if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
             return None
         length = np.sum(theirs * theirs, axis=0)
@@ -57,6 +64,6 @@ class Form(NamedTuple):
 
 def known(value: Any) -> np.ndarray | None:
     """A constant as float64, if its numbers are known now."""
-    if isinstance(value, jax.core.Tracer) or not np.issubdtype(np.result_type(value), np.number):
+    if isinstance(value, jax.core.Tracer) or not jnp.issubdtype(jnp.result_type(value), jnp.number):
         return None
     return np.asarray(value, np.float64)

@@ -14,6 +14,14 @@ from descend.program.affine import Form, known
 ALIKE = frozenset("reshape squeeze expand_dims broadcast_in_dim transpose slice rev convert_element_type copy".split())
 """Operations that move numbers about, and act alike on all arrays of a shape."""
 
+SQUARES = frozenset("abs cosh erfc exp exp2 logistic sqrt square".split())
+"""Operations that give no negative number."""
+
+KEEPERS = ALIKE | frozenset(
+    "add add_any cumsum concatenate div dot_general integer_pow max min mul reduce_max reduce_min reduce_sum".split()
+)
+"""Operations that give no negative number if they get none."""
+
 ORDERS = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
 MOST = 10**5  # kinks, counted number by number
 
@@ -27,6 +35,7 @@ class Traced(NamedTuple):
         form: it as a weighted sum, where that is known.
         test: of a truth value, the form that is positive where it is true and negative where it is not.
         name: equal for arrays that are computed in the same way from the same arrays.
+        positive: whether it is known that no number of it is negative.
     """
 
     value: Any
@@ -34,6 +43,7 @@ class Traced(NamedTuple):
     form: Form | None = None
     test: Form | None = None
     name: Hashable = None
+    positive: bool = False
 
 
 class Pieces:
@@ -113,8 +123,8 @@ class _Watch:
         self._values = list(values)
 
     def kink(self, sign: Any, pieces: Any) -> Any:
-        """The value of sign * max(sign * pieces) over the first axis."""
-        self.out.append(sign * jnp.max(sign * pieces, axis=0))
+        """The value of sign * max(sign * pieces) over the first axis, along which the sign has length one."""
+        self.out.append(_extreme(sign, pieces))
         return self.out[-1]
 
     def taken(self, like: Sequence[Any], length: int) -> list[Any]:
@@ -131,7 +141,7 @@ class _Given(_Watch):
 
     def kink(self, sign: Any, pieces: Any) -> Any:
         value = self._values.pop(0)
-        self.out.append(sign * (value - pieces))
+        self.out.append(sign * (value[None] - pieces))
         return value
 
     def taken(self, like: Sequence[Any], length: int) -> list[Any]:
@@ -145,7 +155,7 @@ class _Near(_Given):
         given, chosen = self._values.pop(0)
         piece = jnp.take_along_axis(pieces, jnp.maximum(chosen, 0)[None], axis=0)[0]
         value = jnp.where(chosen < 0, given, piece)
-        self.out.append(jnp.where(chosen < 0, sign * (value - pieces), 1))
+        self.out.append(jnp.where(chosen[None] < 0, sign * (value[None] - pieces), 1))
         return value
 
 
@@ -157,9 +167,9 @@ class _Active(_Watch):
         self.reach = reach
 
     def kink(self, sign: Any, pieces: Any) -> Any:
-        value = sign * jnp.max(sign * pieces, axis=0)
+        value = _extreme(sign, pieces)
         room = self.reach * jnp.maximum(1, abs(value))
-        several = jnp.sum(sign * (value - pieces) <= room, axis=0) > 1
+        several = jnp.sum(sign * (value[None] - pieces) <= room[None], axis=0) > 1
         self.out.append(jnp.where(several, -1, jnp.argmax(sign * pieces, axis=0)))
         return value
 
@@ -171,8 +181,8 @@ class _Owners(_Given):
     """Lets the kinks have the values that they have, and notes their numbers, once a piece."""
 
     def kink(self, sign: Any, pieces: Any) -> Any:
-        self.out.append(jnp.broadcast_to(self._values.pop(0), pieces.shape))
-        return sign * jnp.max(sign * pieces, axis=0)
+        self.out.append(jnp.broadcast_to(self._values.pop(0)[None], pieces.shape))
+        return _extreme(sign, pieces)
 
 
 class _Reader:
@@ -195,7 +205,9 @@ class _Reader:
             outs = _bound(eqn, ins) if passive else self._equation(eqn, ins)
             # Where a loop or a kink is taken twice, it is not said that it is the same.
             again = tuple(v.name for v in ins) if not any(compat.inner(eqn)) else len(self.names)
+            positive = _positive(eqn, ins)
             for index, (variable, out) in enumerate(zip(eqn.outvars, outs, strict=True)):
+                out = out._replace(positive=out.positive or positive)
                 env[variable] = self._named(out, (eqn.primitive.name, str(eqn.params), again, index))
         return [look(v) for v in program.jaxpr.outvars]
 
@@ -215,7 +227,7 @@ class _Reader:
             (out,) = _bound(eqn, ins)
             first, second = map(_form, ins)
             both = None if first is None or second is None else first.plus(second, -1.0)
-            return [out._replace(test=None if both is None else both.scaled(ORDERS[name]))]
+            return [out._replace(test=None if both is None else both.scaled(ORDERS[name]).shaped(out.value.shape))]
         if name in ALIKE and (real or ins[0].test is not None) and len(ins) == 1:
             return [self._alike(eqn, ins[0])]
         if real and name in _KINKS:
@@ -228,7 +240,8 @@ class _Reader:
         if name == "scan":
             return [Traced(v, True) for v in self._scan(eqn, values, [v.moves for v in ins])]
         (out, *more) = _bound(eqn, ins)
-        return [out._replace(form=_sum(name, ins)), *more] if real else [out, *more]
+        form = _sum(name, ins) if real else None
+        return [out._replace(form=None if form is None else form.shaped(out.value.shape)), *more]
 
     def _alike(self, eqn: Any, x: Traced) -> Traced:
         (out,) = _bound(eqn, [x])
@@ -281,8 +294,24 @@ def _flat(arrays: Sequence[Any]) -> Any:
     return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(each) for each in arrays)])
 
 
+def _positive(eqn: Any, ins: Sequence[Traced]) -> bool:
+    """Whether reading tells that an equation gives no negative number."""
+    name = eqn.primitive.name
+    even = name == "integer_pow" and eqn.params["y"] % 2 == 0
+    if even or (name in SQUARES and all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in eqn.invars)):
+        return True
+    signs = [x.positive if x.moves else _all(x.value, np.greater_equal) for x in ins]
+    return name in KEEPERS and (any(signs) if name == "max" else all(signs))
+
+
+def _all(value: Any, order: Callable[..., Any]) -> bool:
+    """Whether a constant, if its numbers are known now, compares so with zero."""
+    number = known(value)
+    return number is not None and bool(np.all(order(number, 0)))
+
+
 def _literal(number: Any) -> Traced:
-    return Traced(number, name=("literal", str(number), str(np.result_type(number))))
+    return Traced(number, name=("literal", str(number), str(jnp.result_type(number))))
 
 
 def _bound(eqn: Any, ins: Sequence[Traced]) -> list[Traced]:
@@ -295,11 +324,11 @@ def _bound(eqn: Any, ins: Sequence[Traced]) -> list[Traced]:
 
 
 def _form(x: Traced) -> Form | None:
-    """An operand as a weighted sum, which a known constant is too."""
-    if x.moves:
+    """An operand as a weighted sum: a known constant is an offset, another one, such as data, a term of its own."""
+    if x.moves or not jnp.issubdtype(jnp.result_type(x.value), jnp.floating):
         return x.form
     number = known(x.value)
-    return None if number is None else Form({}, number)
+    return Form.of(x.name, jnp.shape(x.value)) if number is None else Form({}, number)
 
 
 def _sum(name: str, ins: Sequence[Traced]) -> Form | None:
@@ -311,17 +340,29 @@ def _sum(name: str, ins: Sequence[Traced]) -> Form | None:
     if name == "neg":
         return forms[0].scaled(-1.0)
     for one, factor in ((0, 1), (1, 0)) if name == "mul" else ((0, 1),) if name == "div" else ():
-        if not ins[factor].moves:
+        if not forms[factor].terms:
             number = forms[factor].offset
             return forms[one].scaled(number if name == "mul" else 1 / np.where(number == 0, np.nan, number))
     return None
+
+
+def _extreme(sign: Any, pieces: Any) -> Any:
+    found = sign * jnp.max(sign * pieces, axis=0, keepdims=True)
+    return found[0]
 
 
 def _stack(*pieces: Any) -> Any:
     return jnp.stack(jnp.broadcast_arrays(*pieces))
 
 
+def _abs(source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
+    return None if ins[0].positive else source.kink(1, _stack(ins[0].value, -ins[0].value))
+
+
 def _pair(sign: int, source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
+    for x, y in (ins, ins[::-1]):
+        if x.positive and not y.moves and _all(y.value, np.less_equal):
+            return None
     return source.kink(sign, _stack(ins[0].value, ins[1].value))
 
 
@@ -345,12 +386,12 @@ def _choice(source: _Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
     factor = forms[1].plus(forms[0], -1.0).over(which.test)
     if factor is None:
         return None
-    sign = jnp.asarray(np.where(factor >= 0, 1, -1), cases[0].value.dtype)
+    sign = jnp.asarray(np.where(factor >= 0, 1, -1), cases[0].value.dtype)[None]
     return source.kink(sign, _stack(cases[0].value, cases[1].value))
 
 
 _KINKS: dict[str, Callable[..., Any]] = {
-    "abs": lambda source, eqn, ins: source.kink(1, _stack(ins[0].value, -ins[0].value)),
+    "abs": _abs,
     "max": functools.partial(_pair, 1),
     "min": functools.partial(_pair, -1),
     "reduce_max": functools.partial(_whole, 1),
