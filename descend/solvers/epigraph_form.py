@@ -257,7 +257,7 @@ def _room(
     sign = np.asarray(rows[np.arange(len(owner)), column]).ravel()  # gap = sign * (kink - piece)
     own = sparse.csr_array((sign, (np.arange(len(owner)), column)), shape=rows.shape)
     rest = sparse.csr_array(own - rows)  # sign * piece = rest z - offsets
-    rising, falling = rest.maximum(0), rest.minimum(0)
+    rising, falling = sparse.csr_array(rest.maximum(0)), sparse.csr_array(rest.minimum(0))
     lower, upper = hull.lower.copy(), hull.upper.copy()
     lower[kinks], upper[kinks] = -np.inf, np.inf
     for _ in range(ROUNDS):
