@@ -147,3 +147,26 @@ def test_one_evaluation(solver):
     solution = solved(problem, solver, descend.Budget(seconds=20, evaluations=1))
     assert solution.status in (Status.BUDGET, Status.INFEASIBLE)
     assert solution.x is not None and problem.domain.contains(solution.x)
+
+
+def test_a_choice_that_is_used_as_an_index_is_told_what_it_is():
+    table = jnp.array([3.0, 1.0, 2.0])
+    over = {"level": descend.Choice(3), "items": descend.Subset(20, k=9)}
+    problem = descend.Problem(lambda x: table[x["level"]] + x["items"][0], over)
+    solution = descend.solve(problem, budget=descend.Budget(seconds=20), progress=False)
+    assert solution.status is Status.FAILED
+    assert "level is float64 of shape (3,), in Choice(3): one-hot on the last axis" in solution.error
+    assert "Indexer must have integer" in solution.error
+
+
+def test_a_flat_relaxation_comes_after_search_by_values():
+    """Whether any chosen site is near: its derivative says nothing, so the search over neighbors begins."""
+    far = np.random.default_rng(0).uniform(size=(20, 30))
+
+    def missed(x):
+        return 1 - jnp.mean(jnp.any((far < 0.2) & (x[:, None] > 0.5), axis=0))
+
+    planned = descend.plan(descend.Problem(missed, descend.Subset(20, k=6)))
+    assert isinstance(planned.stages[0].solver, solvers.Population)
+    smooth = descend.Problem(lambda x: jnp.sum((far @ jnp.ones(30) - 20 * x) ** 2 * x), descend.Subset(20, k=6))
+    assert isinstance(descend.plan(smooth).stages[0].solver, solvers.RelaxRound)

@@ -32,6 +32,7 @@ class Choice(Domain):
     """
 
     discrete = True
+    looks = "one-hot on the last axis: index a table by jnp.argmax(x, -1), or multiply it, x @ table"
     convex = False
 
     def __init__(self, n_or_labels: Any, shape: Any = ()):

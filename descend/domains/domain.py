@@ -43,10 +43,12 @@ class Domain(abc.ABC):
         shape: shape of a member.
         discrete: whether the members are isolated points.
         convex: whether the set is convex (then `project` is the Euclidean projection and non-expansive).
+        looks: how the numbers of a member are to be read, where its shape does not say.
     """
 
     discrete: bool = False
     convex: bool = True
+    looks: str = ""
     shape: tuple[int, ...]
 
     @property

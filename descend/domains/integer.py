@@ -34,6 +34,7 @@ class Integer(Domain):
     """
 
     discrete = True
+    looks = "whole numbers, as floats: x.astype(int) to index"
     convex = False
 
     def __init__(self, shape: Any, lower: Any, upper: Any, start: Any = None):

@@ -123,6 +123,7 @@ class Permutation(Domain):
     """
 
     discrete = True
+    looks = "a permutation matrix: x @ v reorders v"
     convex = False
 
     def __init__(self, n: int):

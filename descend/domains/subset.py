@@ -195,6 +195,7 @@ class Subset(Domain):
     """
 
     discrete = True
+    looks = "1 where an item is chosen, else 0"
     convex = False
 
     def __init__(self, n: int, k: int):

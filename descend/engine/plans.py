@@ -166,11 +166,10 @@ def _stages(problem: Problem, findings: Findings, values_only: bool) -> list[Sta
         if is_linear(problem):
             stalled = dataclasses.replace(population, fallback=True)
             return [Stage(solvers.Highs(), None, "a linear problem, some of it in whole numbers"), stalled]
-        return [
-            *kinked(problem),
-            Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation"),
-            population,
-        ]
+        relaxed = Stage(solvers.RelaxRound(), None, "discrete variables with a differentiable relaxation")
+        if words & {"flat", "jumps"}:
+            return [*kinked(problem), population, dataclasses.replace(relaxed, reason="the relaxation, flat as it is")]
+        return [*kinked(problem), relaxed, population]
     evolution = Stage(solvers.CMA(), None, "values only")
     if problem.black_box:
         if domain.size <= MANY or values_only:

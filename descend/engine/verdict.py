@@ -10,6 +10,7 @@ from descend.engine.position import lower_bound
 from descend.engine.run import Run
 from descend.engine.unbounded import distance, to_infinity, to_point, traceable
 from descend.inspection import least_violation
+from descend.problem import Problem
 from descend.program.structure import Degree
 from descend.solution import Certificate, Solution, Status
 from descend.solvers import Enumeration
@@ -55,6 +56,8 @@ class Verdict:
         if evaluator.units == 0 and not solution.error:
             return Status.BUDGET
         solution.message = f"every evaluation {'raised' if solution.error else 'gave a value that is not finite'}"
+        if solution.error:
+            solution.error += "\n" + "\n".join(handed_in(self.problem))
         return Status.FAILED
 
     def _feasible(self) -> Status:
@@ -169,3 +172,13 @@ class Verdict:
         self.solution.certificate = dataclasses.replace(
             self.solution.certificate, evidence=evidence, note=note, **changes
         )
+
+
+def handed_in(problem: Problem) -> list[str]:
+    """What the functions of a problem are called with, a line for each variable."""
+    domain = problem.domain
+    lines = []
+    for name, part in zip(domain.names, domain.parts, strict=True):
+        looks = f": {part.looks}" if part.looks else ""
+        lines.append(f"{name or 'x'} is float64 of shape {part.shape}, in {part}{looks}")
+    return lines

@@ -167,7 +167,8 @@ class Population(AskTell):
 
 
 def _key(random: np.random.Generator) -> jax.Array:
-    return jax.random.key(int(random.integers(2**31)))
+    # A generator that XLA compiles in a third of the time; moves need no more than different numbers.
+    return jax.random.key(int(random.integers(2**31)), impl="unsafe_rbg")
 
 
 def _luck(old: np.ndarray, new: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
