@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,6 +36,27 @@ def keywords(function: Callable[..., Any]) -> tuple[str, ...]:
     """Which of `key`, `batch` and `given` a function takes by name."""
     named = parameters(function)
     return tuple(name for name in KEYWORDS if name in named)
+
+
+def taking(function: Callable[..., Any], names: Sequence[str], name: str) -> Callable[..., Any]:
+    """A function of x, and of anything by name, as one of x and of these names, called `name`."""
+    kinds = inspect.Parameter
+    named = [kinds(each, kinds.KEYWORD_ONLY) for each in names]
+    function.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
+        [kinds("x", kinds.POSITIONAL_OR_KEYWORD), *named]
+    )
+    function.__name__ = name
+    return function
+
+
+def wrapped(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """Another function of x that takes the same by name, and is called the same."""
+    return taking(other, keywords(function), name_of(function))
+
+
+def unused(name: str, names: Sequence[str]) -> str:
+    """The name, or one like it that is not among these."""
+    return name if name not in names else unused(f"{name} *", names)
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -446,3 +446,19 @@ def test_endless_falls():
     steps = 10.0 ** np.arange(13)
     assert endless(-steps) and endless(-np.log(steps + 1)) and endless(np.append(-steps, -np.inf))
     assert not endless(1 / steps) and not endless(-(1 - steps**-0.1)) and not endless(np.append(-steps, np.nan))
+
+
+def test_a_portfolio_over_a_simplex_is_proved_best():
+    """A convex quadratic problem over a simplex: the set is linear conditions, so multipliers prove a bound."""
+    r = np.random.default_rng(2)
+    factors, gain = r.normal(size=(12, 3)), r.normal(size=12)
+    matrix = factors @ factors.T + np.eye(12)
+    problem = Problem(lambda w: w @ matrix @ w - 5 * gain @ w, Simplex(12))
+    solution = descend.solve(problem, budget=descend.Budget(seconds=60), progress=False)
+    assert str(solution.status) == "optimal" and solution.certificate.gap < 1e-6
+    # The first-order conditions, written out: the slope is least, and equal, where a share is held.
+    slope, held = 2 * matrix @ solution.x - 5 * gain, solution.x > 1e-6
+    assert held.any() and not held.all()
+    assert np.allclose(slope[held], slope[held].min(), atol=1e-5) and np.all(slope > slope[held].min() - 1e-5)
+    away = np.where(held, 0.9 * solution.x, 0.0)
+    assert certify(problem, away + (1 - away.sum()) * np.eye(12)[np.argmin(held)]).evidence == "none"

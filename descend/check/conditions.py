@@ -125,12 +125,16 @@ def _one_sided(
     held = np.zeros(x.size) if bound is None else bound
     axes = np.diag(values.scale) if x.size <= MANY else np.zeros((0, x.size))
     directions = np.concatenate([axes, -axes, _random_directions(values, x)])
-    weights, box, worst, count = np.append(1.0, multipliers), values.problem.domain.box, 0.0, 0
+    domain, weights, worst, count = values.problem.domain, np.append(1.0, multipliers), 0.0, 0
+    box = domain.box
     size = abs(weights) @ abs(here)
     for direction in directions:
         slope, reference = -np.inf, min(1.0, certificate.scale)
         for length in KINKED:
-            steps = [x + share * length * direction for share in (0.5, 1.0)]
+            there = x + length * direction
+            if box is None:
+                there = np.asarray(domain.ravel(domain.project(domain.unravel(there))), np.float64)
+            steps = [x + share * (there - x) for share in (0.5, 1.0)]
             if box is not None and np.any((steps[1] < box[0]) | (steps[1] > box[1])):
                 continue
             moves = [values(step) - here for step in steps]

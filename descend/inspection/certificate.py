@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
-from descend.inspection import bounds, curvature, epigraph, equilibrium, neighborhood, objectives
+from descend.inspection import bounds, curvature, epigraph, equilibrium, neighborhood, objectives, polyhedral
 from descend.inspection.charts import chartable, charted
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
@@ -69,6 +69,9 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         return equilibrium.together(problem, found, [order for *_, order in both])
     if problem.objectives and problem.weights is None:
         return _pareto(problem, x, tolerance)
+    found = polyhedral.certified(certify, problem, x, tolerance=tolerance, variation=variation)
+    if found is not None and found.evidence != "none":
+        return found
     whole = problem.domain.convex  # a chart shows a part of a curved set, so that bounds on it prove nothing beyond
     if not whole:
         problem, x = charted(problem, x)

@@ -1,8 +1,7 @@
 """A kinked problem without its kinks: each becomes a variable that lies above, or below, its pieces."""
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -45,7 +44,7 @@ class EpigraphForm:
         self.of_problem, self._parts = problem, parts
         self.count = sum(part.count for part in parts.values())
         self._pieces = pieces
-        self.gaps = _unused("kinks", [c.name for c in problem.subject_to])
+        self.gaps = calls.unused("kinks", [c.name for c in problem.subject_to])
         self._free = np.flatnonzero(pieces < 0) if pieces is not None else np.arange(self.count)
         self.kinks = len(self._free)
         self._slices, first = {}, 0
@@ -147,10 +146,10 @@ class EpigraphForm:
         if found is None or form is None:
             return None
         room, owner = found[0], self._owners()
-        within = lambda function: _wrapped(function, lambda x, **named: function(x["form"], **named))  # noqa: E731
+        within = lambda function: calls.wrapped(function, lambda x, **named: function(x["form"], **named))  # noqa: E731
         chosen = lambda x: jnp.zeros(self.count).at[owner].add(x["sides"])  # noqa: E731
         gaps = self._gaps()
-        closed = _wrapped(gaps, lambda x, **named: gaps(x["form"], **named) + room * x["sides"])
+        closed = calls.wrapped(gaps, lambda x, **named: gaps(x["form"], **named) + room * x["sides"])
         return Problem(
             within(form.objective),
             {"form": form.over, "sides": Binary((len(owner),))},
@@ -199,8 +198,8 @@ class EpigraphForm:
     def _without(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function of the form's variables, without kinks."""
         if function not in self._parts:
-            return _wrapped(function, lambda x, **named: function(x["x"], **named))
-        return _wrapped(function, lambda x, **named: self._lifted(function, x, named)[0])
+            return calls.wrapped(function, lambda x, **named: function(x["x"], **named))
+        return calls.wrapped(function, lambda x, **named: self._lifted(function, x, named)[0])
 
     def _stated(self, constraint: Constraint) -> Constraint:
         function = self._without(constraint.function)
@@ -216,11 +215,7 @@ class EpigraphForm:
                 found.append(self._lifted(function, x, own)[1])
             return jnp.concatenate(found)
 
-        return _taking(gaps, takes)
-
-
-def _unused(name: str, names: Sequence[str]) -> str:
-    return name if name not in names else _unused(f"{name} of the form", names)
+        return calls.taking(gaps, takes, "kinks")
 
 
 def _by_position(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -230,19 +225,6 @@ def _by_position(function: Callable[..., Any]) -> Callable[..., Any]:
 def _named(problem: Problem, function: Callable[..., Any]) -> dict[str, Any]:
     offered = {"given": problem.given, "batch": problem.data}
     return {name: offered[name] for name in calls.keywords(function)}
-
-
-def _wrapped(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
-    """Another function of x that is given the same by name."""
-    return _taking(other, calls.keywords(function), calls.name_of(function))
-
-
-def _taking(function: Callable[..., Any], names: Sequence[str], name: str = "kinks") -> Callable[..., Any]:
-    kinds = inspect.Parameter
-    parameters = [kinds("x", kinds.POSITIONAL_OR_KEYWORD), *(kinds(each, kinds.KEYWORD_ONLY) for each in names)]
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function.__name__ = name
-    return function
 
 
 def _room(
