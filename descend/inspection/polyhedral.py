@@ -24,7 +24,7 @@ def boxed(problem: Problem) -> tuple[Problem, str] | None:
     domain = problem.domain
     hull = None if domain.box is not None or domain.discrete else domain.polyhedron
     special = problem.adversary or problem.objectives or problem.merit is not None
-    if hull is None or special or hull.rows.shape[0] * hull.rows.shape[1] > ENTRIES:
+    if hull is None or special or np.prod(hull.rows.shape) > ENTRIES:
         return None
 
     def build() -> tuple[Problem, str]:
