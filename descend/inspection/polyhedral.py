@@ -24,7 +24,7 @@ def boxed(problem: Problem) -> tuple[Problem, str] | None:
     domain = problem.domain
     hull = None if domain.box is not None or domain.discrete else domain.polyhedron
     special = problem.adversary or problem.objectives or problem.merit is not None
-    if hull is None or special or np.prod(hull.rows.shape) > ENTRIES:
+    if hull is None or special or len(hull.values) * domain.size > ENTRIES:
         return None
 
     def build() -> tuple[Problem, str]:
