@@ -5,6 +5,9 @@ import tempfile
 
 import jax
 
+from descend import worker
+
+worker.enough_threads()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 _CACHE = pathlib.Path(tempfile.gettempdir()) / f"descend-test-cache-{jax.__version__}"

@@ -196,3 +196,21 @@ def test_an_unwritable_folder_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OSError):
         running.prepare(tmp_path / "out", resumed=False)
+
+
+@pytest.mark.slow
+def test_batches_of_factorizations_at_one_time_come_back():
+    """With a thread of XLA for each of two cores they wait for each other for ever (jaxlib before 0.11.2)."""
+    code = (
+        "import os\n"
+        "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])\n"
+        "from descend import worker\n"
+        "worker.configure()\n"
+        "import jax, jax.numpy as jnp\n"
+        "a, b = jax.random.normal(jax.random.key(0), (8, 64, 30, 30)), jnp.ones((64, 30, 1))\n"
+        "f = jax.jit(lambda a: sum(jnp.linalg.solve(each, b).sum() for each in a))\n"
+        "for _ in range(300):\n"
+        "    f(a).block_until_ready()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PJRT_NPROC"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent, env=environment, timeout=150)
