@@ -39,15 +39,18 @@ class Candidate(NamedTuple):
     ends: bool = False
 
 
-def candidates(program: compat.Program, active: Sequence[bool], keyed: Sequence[bool]) -> list[Candidate]:
+def candidates(
+    program: compat.Program, active: Sequence[bool], keyed: Sequence[bool], sources: frozenset[str] = frozenset()
+) -> list[Candidate]:
     """The candidates of a program.
 
     Args:
         program: a program, from `compat.trace`.
         active: for each input, whether derivatives are taken with respect to it.
         keyed: for each input, whether it is the source of randomness.
+        sources: primitives whose results are inputs too, by which derivatives are taken.
     """
-    reader = _Reader()
+    reader = _Reader(sources)
     flows = [Flow(a, k) for a, k in zip(active, keyed, strict=True)]
     outs = reader.read(program, flows, (), None)
     reach: dict[Origin, list[int]] = {}
@@ -68,7 +71,8 @@ def candidates(program: compat.Program, active: Sequence[bool], keyed: Sequence[
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, sources: frozenset[str]) -> None:
+        self.sources = sources
         self.known: dict[Site, tuple[str, Place | None]] = {}
         self.mixed: set[Origin] = set()
         self.chosen: set[Origin] = set()  # conditions and indices by which constants were chosen
@@ -133,6 +137,8 @@ class _Reader:
         return self.primitive(eqn, name, ins, site)
 
     def primitive(self, eqn: Any, name: str, ins: list[Flow], site: Site) -> list[Flow]:
+        if name in self.sources:
+            return [Flow(True)] * len(eqn.outvars)
         whole = join(ins)
         same = len(eqn.invars) == 2 and eqn.invars[0] is eqn.invars[1]
         if name in tables.GUARDS or (name in tables.COMPARISONS and same):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from descend.routes.directions import Vectors, contract, vectorized
 from descend.routes.noise import gaussian
+from descend.routes.numbers import gaussians
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer
@@ -161,7 +162,7 @@ class Evolve(Route):
         return vectors.result(contract(point, sample, along, self.pairs, self.chunk))
 
     def _directions(self, point: Point, vectors: Vectors) -> Callable[[Any], Any]:
-        normal = lambda index: gaussian(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)  # noqa: E731
+        normal = gaussians(point.key, self.pairs, vectors.size, vectors.real)
         if self.guide is None:
             return normal
         stacked = point.plain(1, point.leaves)
