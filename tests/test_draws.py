@@ -209,7 +209,13 @@ def log_label(x, key):
 
 
 CONTINUOUS = (squared_vote, chained, drift, log_label, labels)
-LIMITS = {"coins": 7, "walk": 18, "life": 18, "labels": 8, "tickets": 10}  # below all outcomes together, above those one by one
+LIMITS = {
+    "coins": 7,
+    "walk": 18,
+    "life": 18,
+    "labels": 8,
+    "tickets": 10,
+}  # below all outcomes together, above those one by one
 X = 0.4
 
 
@@ -311,7 +317,7 @@ def test_rebar_is_unbiased_where_stand_ins_do_not_jump(program):
 
 @pytest.mark.slow
 def test_rebar_misses_what_jumps_between_outcomes():
-    """The control 1[b > 0.5] takes out all of the score function, and its derivative puts nothing back: so it refuses."""
+    """The control 1[b > 0.5] takes out all of the score function, and its derivative puts nothing back: it refuses."""
     jumps = lambda x, key: 1.0 * (draws.bernoulli(key, jax.nn.sigmoid(x)) > 0.5)  # noqa: E731
     assert not np.any(estimates(relaxed(by=Unchecked()), jumps, 100))
     assert z_score(estimates(score(samples=2), jumps), sigmoid(X) * (1 - sigmoid(X))) < 4

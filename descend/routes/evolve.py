@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -108,7 +109,7 @@ class Evolve(Route):
         for name in ("guide", "shaping"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be a function, got {getattr(self, name)!r}")
-        if not 0 <= self.trust <= 1:
+        if not (isinstance(self.trust, Real) and 0 <= self.trust <= 1):
             raise ValueError(f"trust must be between 0 and 1, got {self.trust!r}")
         if self.window is not None and (self.guide is not None or self.shaping is not None):
             raise ValueError("window goes neither with guide nor with shaping")

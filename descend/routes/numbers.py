@@ -36,7 +36,7 @@ def stratified(key: jax.Array, sizes: list[tuple[int, int]], dtype: Any) -> list
     The order is k -> a k + b modulo a prime, and the place within the interval v + k w modulo 1, for random a, b, v and
     w. Any two runs are then distributed as they are with random permutations and fresh places, and the variance of a
     mean depends on no more than pairs. So four random numbers an entry do for all runs, in whatever chunks they are
-    made. A block of one entry needs no order, and has as many intervals as runs. Beyond 2^15 runs there is one interval.
+    made. A block of one entry needs no order, and has as many intervals as runs. Beyond 2^15 runs there is one.
 
     Args:
         key: for all of them.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from descend.draws import DRAW
 from descend.program import compat
 from descend.program.candidates import candidates
-from descend.program.flow import Role
+from descend.program.flow import Flow, Role
 from descend.routes.directions import summed
 from descend.routes.drawn import Drawn, Draws
 from descend.routes.point import Point
@@ -112,12 +112,12 @@ class Rebar(Relaxation):
         """
         program = compat.Program(point.programs[0].jaxpr, point.consts[0])
         still = [False] * len(program.jaxpr.invars)
-        for found in candidates(program, still, still, frozenset({DRAW.name})):
+        for found in candidates(program, still, still, {DRAW.name: Flow(True)}):
             if found.role in (Role.KILLS, Role.BRANCHES):
                 line = ":".join(map(str, found.place)) if found.place else "no line known"
                 raise TypeError(
-                    f"Rebar needs a function that is continuous between the outcomes of its draws, and {found.primitive} "
-                    f"({line}) jumps: use routes.score, routes.enumerate or routes.triples"
+                    "Rebar needs a function that is continuous between the outcomes of its draws, and "
+                    f"{found.primitive} ({line}) jumps: use routes.score, routes.enumerate or routes.triples"
                 )
 
     def slopes(self, point: Point, draws: Draws, keys: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -93,7 +94,7 @@ class Score(Drawn):
             integer("chunk", self.chunk)
         if self.baseline is not None and not callable(self.baseline):
             raise TypeError(f"baseline must be a function of f's arguments, got {self.baseline!r}")
-        if not self.clip > 0:
+        if not (isinstance(self.clip, Real) and self.clip > 0):
             raise ValueError(f"clip must be positive, got {self.clip!r}")
 
     def programs(self, f: Callable[..., Any], arguments: Arguments) -> tuple[Program, ...]:
