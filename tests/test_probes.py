@@ -142,3 +142,19 @@ def test_a_flat_line_beside_draws_is_said():
     assert f"test_probes.py:{profit.__code__.co_firstlineno + 1} may be flat" in found.why
     counted = lambda x, *, key: jnp.sum(draws.bernoulli(key, jax.nn.sigmoid(x)) > 0.5) * x[0]  # noqa: E731
     assert "may be flat" not in descend.grad(counted, at=jnp.ones(2)).why
+
+
+@pytest.mark.parametrize(
+    ("f", "said"),
+    [
+        (lambda x: "words", "returns str: it must return a real float"),
+        (lambda x: None, "returns NoneType: it must return a real float"),
+        (lambda x: jnp.sum(x > 0), "returns int64: make it a real float"),
+        (lambda x: 1j * jnp.sum(x), "returns complex128: make it a real float"),
+        (lambda x: x, "gradients are of scalars"),
+    ],
+)
+def test_results_that_have_no_gradient_are_named(f, said):
+    for call in (descend.grad, descend.compare_routes):
+        with pytest.raises(TypeError, match=said):
+            call(f, at=jnp.ones(2))
