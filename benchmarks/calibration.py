@@ -22,7 +22,7 @@ from descend.findings import Trust
 from descend.routes import forward, smooth, straight_through
 
 ROWS = pathlib.Path(__file__).with_suffix(".json")
-REPETITIONS, MANY = 400, 30_000
+REPETITIONS, MANY = 1000, 30_000
 
 
 class Case(NamedTuple):

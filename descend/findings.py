@@ -114,7 +114,7 @@ class Trust(NamedTuple):
         """
         if not self.cosine > 3 * self.cosine_se or (self.gain > STEEP and self.bias > 3 * self.bias_se):
             return "refused"
-        if self.bias < 1e-3 and self.noise < 1e-3:
+        if max(self.bias, self.bias_se, self.noise) < 1e-3:
             return "exact"
         return "unbiased" if self.bias < 3 * self.bias_se else "biased"
 

@@ -1,12 +1,14 @@
 """Questions that other libraries answer wrongly, and bad input: what the routes say."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import descend
-from descend import draws
+from descend import draws, routes
 from descend.routes import black_box, enumerate, finite, identity, smooth, straight_through, triples
 
 KEY = jax.random.key(0)
@@ -114,3 +116,45 @@ def test_hidden_state_is_noticed_in_what_is_traced():
 
     found = descend.inspect(drifting, at=jnp.ones(2)).about("stochastic")
     assert found and found[0].where["line"] == drifting.__code__.co_firstlineno + 2
+
+
+@pytest.mark.parametrize("route", routes.every(), ids=lambda kind: kind.name())
+def test_settings_out_of_range_are_refused(route):
+    """Widths and counts of zero, below zero, and no number, of every route that has one with a default."""
+    made = route.example()(lambda x: jnp.sum(x)).route
+    for field in dataclasses.fields(route):
+        default = field.default
+        if isinstance(default, bool) or not isinstance(default, (int, float)) or not default > 0:
+            continue
+        for wrong in (-1, "many", np.nan, *([0] if field.name != "trust" else [])):  # no trust is a setting
+            with pytest.raises((ValueError, TypeError), match=field.name):
+                dataclasses.replace(made, **{field.name: wrong})
+
+
+def test_a_flat_line_beside_draws_is_said():
+    """The slope of a mean over draws is exact and still zero where something else is rounded: `why` names the line."""
+
+    def profit(x, *, key):
+        crates = jnp.round(x[1] / 6)
+        return x[0] * draws.poisson(key, 20 * jnp.exp(-0.05 * x[0])) - 9 * crates
+
+    found = descend.grad(profit, at=jnp.array([4.0, 14.0]))
+    assert f"test_probes.py:{profit.__code__.co_firstlineno + 1} may be flat" in found.why
+    counted = lambda x, *, key: jnp.sum(draws.bernoulli(key, jax.nn.sigmoid(x)) > 0.5) * x[0]  # noqa: E731
+    assert "may be flat" not in descend.grad(counted, at=jnp.ones(2)).why
+
+
+@pytest.mark.parametrize(
+    ("f", "said"),
+    [
+        (lambda x: "words", "returns str: it must return a real float"),
+        (lambda x: None, "returns NoneType: it must return a real float"),
+        (lambda x: jnp.sum(x > 0), "returns int64: make it a real float"),
+        (lambda x: 1j * jnp.sum(x), "returns complex128: make it a real float"),
+        (lambda x: x, "gradients are of scalars"),
+    ],
+)
+def test_results_that_have_no_gradient_are_named(f, said):
+    for call in (descend.grad, descend.compare_routes):
+        with pytest.raises(TypeError, match=said):
+            call(f, at=jnp.ones(2))

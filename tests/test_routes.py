@@ -22,7 +22,7 @@ from descend.routes.route import Needs, Route
 
 KEY = jax.random.key(0)
 MACHINERY = {
-    *"black_box coloring directions drawn guarded noise persistent".split(),
+    *"black_box coloring directions drawn guarded noise numbers persistent".split(),
     *"point program redraw rewrite route unroll widths".split(),
 }
 CHEAP = ("value", "modes")

@@ -9,7 +9,7 @@ import numpy as np
 
 from descend import calls, numerics, routes
 from descend.auto.choice import SIGMA, TESTABLE, GradientRefusedError, choose
-from descend.auto.measured import Chosen, among_draws, in_chaos, stated
+from descend.auto.measured import Chosen, among_draws, flat_beside, in_chaos, stated
 from descend.findings import Findings
 from descend.inspection import inspect
 from descend.inspection.arguments import at_arguments, evaluate, moved, parameters, restrict, size, unit
@@ -163,6 +163,8 @@ def _chosen(
     if chosen is not None:
         findings.evaluations += chosen.units
         route, why = chosen.route, chosen.why
+        if outcomes is not None and (flat := flat_beside(restricted, moving, probing)):
+            why = f"{why}; {', '.join(flat)} may be flat, and no slope passes there: smooth with a width sees it"
     else:
         route, why = choose(findings, SIGMA * unit(moving), size(moving), start, samples)
     if route is None:

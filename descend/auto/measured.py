@@ -1,6 +1,7 @@
 """Routes that could all be right, told apart by a few gradients of each at the point."""
 
 import math
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ from descend import routes
 from descend.draws import DRAW
 from descend.findings import Trust
 from descend.inspection.moments import trust_of
+from descend.program import compat
+from descend.program.candidates import candidates
+from descend.program.flow import NOTHING, Role
 from descend.program.walk import walk
 from descend.routes.program import takes_key
 from descend.routes.redraw import elements
@@ -79,6 +83,16 @@ def among_draws(
     found.sort(key=lambda each: each[0])
     told = ", ".join(f"{route.name()} {spread:.2g}" for spread, route in found)
     return Chosen(found[0][1], f"{said}: variance times cost, from {GRADIENTS} gradients each: {told}", units)
+
+
+def flat_beside(f: Callable[..., Any], x: Any, key: jax.Array) -> list[str]:
+    """The lines that may kill a derivative which does not go through the draws that f states, by reading alone."""
+    leaves, tree = jax.tree.flatten(x)
+    program = compat.trace(lambda *leaves: _keyed(f, key)(jax.tree.unflatten(tree, leaves)), *leaves)
+    still = [False] * len(leaves)
+    found = candidates(program, [True] * len(leaves), still, {DRAW.name: NOTHING})
+    lost = [c.place for c in found if c.role is Role.KILLS and not c.mixed]
+    return list(dict.fromkeys(":".join([pathlib.Path(p[0]).name, str(p[1])]) if p else "a line" for p in lost))
 
 
 def in_chaos(f: Callable[..., Any], x: Any, key: jax.Array, sigma: float, samples: int, said: str) -> Chosen:

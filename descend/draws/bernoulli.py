@@ -28,8 +28,8 @@ class Bernoulli(Family):
 
     events = (0, 0)
 
-    def sample(self, key: jax.Array, p: Any) -> Any:
-        return (jax.random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
+    def inverse(self, u: Any, p: Any) -> Any:
+        return (u < p).astype(p.dtype)
 
     def log_prob(self, y: Any, p: Any) -> Any:
         chance = self.prob(y, p)
@@ -44,7 +44,7 @@ class Bernoulli(Family):
     def outcome(self, index: Any, p: Any) -> Any:
         return index.astype(p.dtype)
 
-    def jump(self, key: jax.Array, y: Any, p: Any) -> Jump:
+    def jump(self, u: Any, y: Any, p: Any) -> Jump:
         """The other side, always: d E f / dp = f(1) - f(0)."""
         return Jump(1 - y, (1 - 2 * y) * p)
 

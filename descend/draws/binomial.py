@@ -42,8 +42,7 @@ class Binomial(Family):
 
     events = (0, 0, 0)
 
-    def sample(self, key: jax.Array, n: Any, p: Any) -> Any:
-        u = jax.random.uniform(key, p.shape, p.dtype)
+    def inverse(self, u: Any, n: Any, p: Any) -> Any:
         ratio = lambda k: (n - k) / (k + 1) * p / (1 - p)  # noqa: E731
         found = inverted(u, n * p, n * p * (1 - p), lambda k: self.log_prob(k, n, p), ratio, n)
         return jnp.where(p >= 1, n, found)
@@ -60,8 +59,8 @@ class Binomial(Family):
     def outcome(self, index: Any, n: Any, p: Any) -> Any:
         return index.astype(p.dtype)
 
-    def jump(self, key: jax.Array, y: Any, n: Any, p: Any) -> Jump:
+    def jump(self, u: Any, y: Any, n: Any, p: Any) -> Jump:
         """One trial, any, comes out the other way."""
-        up = (jax.random.uniform(key, p.shape, p.dtype) * n >= y).astype(p.dtype)
+        up = (u * n >= y).astype(p.dtype)
         sign = jnp.where(n > 0, 2 * up - 1, 0)
         return Jump(y + sign, jax.lax.stop_gradient(n) * sign * p)

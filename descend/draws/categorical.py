@@ -41,9 +41,8 @@ class Categorical(Family):
 
     events = (1, 1)
 
-    def sample(self, key: jax.Array, logits: Any) -> Any:
-        """By inversion, so that a small change of logits changes few labels, and to a neighbor."""
-        u = jax.random.uniform(key, logits.shape[:-1], logits.dtype)
+    def inverse(self, u: Any, logits: Any) -> Any:
+        """In the order of the labels, so that a small change of logits changes few of them, and to a neighbor."""
         total = jnp.cumsum(jax.nn.softmax(logits, -1), -1)
         label = jnp.sum(u[..., None] * total[..., -1:] >= total[..., :-1], -1)
         return jax.nn.one_hot(label, logits.shape[-1], dtype=logits.dtype)
@@ -58,12 +57,12 @@ class Categorical(Family):
     def outcome(self, index: Any, logits: Any) -> Any:
         return jax.nn.one_hot(index, logits.shape[-1], dtype=logits.dtype)
 
-    def jump(self, key: jax.Array, y: Any, logits: Any) -> Jump:
+    def jump(self, u: Any, y: Any, logits: Any) -> Jump:
         """Another label by the same probabilities: E over pairs of (dl_i - dl_y) (f(i) - f(y)) / 2."""
         chances = jax.nn.softmax(logits, -1)
         others = jnp.where(y > 0.5, -jnp.inf, jax.nn.log_softmax(logits, -1))
         left = 1 - jnp.sum(chances * y, -1)
-        picked = self.sample(key, jnp.where(jnp.isfinite(others.max(-1, keepdims=True)), others, 0.0))
+        picked = self.inverse(u, jnp.where(jnp.isfinite(others.max(-1, keepdims=True)), others, 0.0))
         other = jnp.where(left[..., None] > 0, picked, y)
         factor = jax.lax.stop_gradient(left)[..., None] * (other - y) / 2
         return Jump(other, jnp.sum(jnp.where(factor != 0, factor * logits, 0), -1))

@@ -39,11 +39,18 @@ class Family(abc.ABC):
     events: ClassVar[tuple[int, ...]]
     continuous: ClassVar[bool] = False
 
-    @abc.abstractmethod
     def sample(self, key: jax.Array, *parameters: Any) -> Any:
-        """A sample, monotone in the parameters for a fixed key where outcomes have an order.
+        """A sample: what `inverse` makes of uniform numbers."""
+        first = parameters[0]
+        batch = first.shape[: first.ndim - self.events[1]]
+        return self.inverse(uniform(key, batch, first.dtype), *parameters)
 
-        So programs run twice with one key make the same choices where their parameters are nearly the same.
+    @abc.abstractmethod
+    def inverse(self, u: Any, *parameters: Any) -> Any:
+        """The sample that belongs to uniform numbers, one for each element: monotone in them and in the parameters.
+
+        So programs run twice with the same numbers make the same choices where their parameters are nearly the same,
+        and numbers that fill (0, 1) evenly make samples that do.
         """
 
     @abc.abstractmethod
@@ -62,8 +69,8 @@ class Family(abc.ABC):
         """The sample that has this index, an int array of the batch's shape, below `outcomes`."""
         raise NotImplementedError(f"{type(self).__name__} has no finite list of outcomes")
 
-    def jump(self, key: jax.Array, y: Any, *parameters: Any) -> Jump:
-        """An alternative to each element of a sample."""
+    def jump(self, u: Any, y: Any, *parameters: Any) -> Jump:
+        """An alternative to each element of a sample, by further uniform numbers where there are several."""
         raise NotImplementedError(f"{type(self).__name__} has no alternatives")
 
     def noise(self, key: jax.Array, *parameters: Any) -> Any:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlog1py
 
-from descend.draws.family import Family, Jump, prepared, uniform
+from descend.draws.family import Family, Jump, prepared
 from descend.draws.stated import stated
 
 
@@ -29,13 +29,12 @@ class Geometric(Family):
 
     events = (0, 0)
 
-    def sample(self, key: jax.Array, p: Any) -> Any:
-        u = uniform(key, p.shape, p.dtype)
+    def inverse(self, u: Any, p: Any) -> Any:
         return jnp.maximum(jnp.ceil(jnp.log(u) / jnp.log1p(-p)), 1)
 
     def log_prob(self, y: Any, p: Any) -> Any:
         return jnp.where(y >= 1, jnp.log(p) + xlog1py(y - 1, -p), -jnp.inf)
 
-    def jump(self, key: jax.Array, y: Any, p: Any) -> Jump:
+    def jump(self, u: Any, y: Any, p: Any) -> Jump:
         """One trial more, with weight y / p: -(d CDF(y) / dp) / P(y)."""
         return Jump(y + 1, -y / jax.lax.stop_gradient(p) * p)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.special
 import numpy as np
 
 from descend.draws.family import Family, prepared
@@ -37,6 +38,9 @@ class Normal(Family):
     def outcomes(self, mean: Any, deviation: Any) -> int:
         """One, so that a sum over outcomes passes over it."""
         return 1
+
+    def inverse(self, u: Any, mean: Any, deviation: Any) -> Any:
+        return mean + deviation * jax.scipy.special.ndtri(u)
 
     def log_prob(self, y: Any, mean: Any, deviation: Any) -> Any:
         return -0.5 * ((y - mean) / deviation) ** 2 - jnp.log(deviation) - 0.5 * np.log(2 * np.pi)

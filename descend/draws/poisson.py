@@ -30,13 +30,12 @@ class Poisson(Family):
 
     events = (0, 0)
 
-    def sample(self, key: jax.Array, rate: Any) -> Any:
-        u = jax.random.uniform(key, rate.shape, rate.dtype)
+    def inverse(self, u: Any, rate: Any) -> Any:
         return inverted(u, rate, rate, lambda k: self.log_prob(k, rate), lambda k: rate / (k + 1), jnp.inf)
 
     def log_prob(self, y: Any, rate: Any) -> Any:
         return jnp.where(y >= 0, xlogy(y, rate) - rate - gammaln(y + 1), -jnp.inf)
 
-    def jump(self, key: jax.Array, y: Any, rate: Any) -> Jump:
+    def jump(self, u: Any, y: Any, rate: Any) -> Jump:
         """One event more, always."""
         return Jump(y + 1, rate)

@@ -3,6 +3,7 @@
 import functools
 import inspect as signatures
 from collections.abc import Callable
+from numbers import Number
 from typing import Any, NamedTuple
 
 import jax
@@ -92,11 +93,19 @@ def evaluate(restricted: Callable[..., Any], moving: Any, key: jax.Array) -> Sta
     """Value and derivative at `moving`. The function's own exceptions, and wrong results, are raised here."""
     random = {"key": key} if takes_key(restricted) else {}
     name = calls.name_of(restricted)
+
+    def numeric(x: Any) -> Any:
+        out = restricted(x, **random)
+        for leaf in jax.tree.leaves(out) or [None]:
+            if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, Number)):
+                raise TypeError(f"{name} returns {type(leaf).__name__}: it must return a real float")
+        return out
+
     try:
-        out, black_box = jax.eval_shape(lambda x: restricted(x, **random), moving), False
+        out, black_box = jax.eval_shape(numeric, moving), False
     except calls.TRACING_ERRORS:
         random = {"key": numerics.seed(key)} if random else {}
-        out, black_box = restricted(jax.tree.map(lambda leaf: np.array(leaf, np.float64), moving), **random), True
+        out, black_box = numeric(jax.tree.map(lambda leaf: np.array(leaf, np.float64), moving)), True
     shapes = jax.tree.map(np.shape, out)
     if shapes != ():
         raise TypeError(f"gradients are of scalars, but {name} returns arrays of shape {shapes}")

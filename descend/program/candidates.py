@@ -5,7 +5,8 @@ equations upstream that may make it a kinked, discontinuous or random function o
 a candidate; probing then confirms or refutes it. The reader looks through calls, branches and loops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from descend.program import compat, tables
@@ -39,15 +40,22 @@ class Candidate(NamedTuple):
     ends: bool = False
 
 
-def candidates(program: compat.Program, active: Sequence[bool], keyed: Sequence[bool]) -> list[Candidate]:
+def candidates(
+    program: compat.Program,
+    active: Sequence[bool],
+    keyed: Sequence[bool],
+    given: Mapping[str, Flow] = MappingProxyType({}),
+) -> list[Candidate]:
     """The candidates of a program.
 
     Args:
         program: a program, from `compat.trace`.
         active: for each input, whether derivatives are taken with respect to it.
         keyed: for each input, whether it is the source of randomness.
+        given: what is known of the results of some primitives, by name: `Flow(True)` for further inputs, `NOTHING`
+            for what derivatives are not followed through.
     """
-    reader = _Reader()
+    reader = _Reader(given)
     flows = [Flow(a, k) for a, k in zip(active, keyed, strict=True)]
     outs = reader.read(program, flows, (), None)
     reach: dict[Origin, list[int]] = {}
@@ -68,7 +76,8 @@ def candidates(program: compat.Program, active: Sequence[bool], keyed: Sequence[
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[str, Flow]) -> None:
+        self.given = given
         self.known: dict[Site, tuple[str, Place | None]] = {}
         self.mixed: set[Origin] = set()
         self.chosen: set[Origin] = set()  # conditions and indices by which constants were chosen
@@ -133,6 +142,8 @@ class _Reader:
         return self.primitive(eqn, name, ins, site)
 
     def primitive(self, eqn: Any, name: str, ins: list[Flow], site: Site) -> list[Flow]:
+        if name in self.given:
+            return [self.given[name]] * len(eqn.outvars)
         whole = join(ins)
         same = len(eqn.invars) == 2 and eqn.invars[0] is eqn.invars[1]
         if name in tables.GUARDS or (name in tables.COMPARISONS and same):

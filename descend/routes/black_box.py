@@ -171,7 +171,8 @@ class _Host:
         leads = {a.shape[: a.ndim - len(s)] for a, s in zip(arrays, own, strict=True)}
         if len(leads) == 1:  # the usual case without what broadcasting costs, which an almost free f would feel
             (lead,) = leads
-            lanes = [a.reshape(-1, *s) for a, s in zip(arrays, own, strict=True)]
+            flat = len(lead) == 1
+            lanes = list(arrays) if flat else [a.reshape(-1, *s) for a, s in zip(arrays, own, strict=True)]
         else:
             lead = np.broadcast_shapes(*leads)
             lanes = [np.broadcast_to(a, lead + s).reshape(-1, *s) for a, s in zip(arrays, own, strict=True)]
@@ -183,7 +184,8 @@ class _Host:
             _FAILURES.append((token, error))
             hint = "; it closes over a traced value: pass that as an argument" * isinstance(error, TRACING_ERRORS)
             raise RuntimeError(f"{self.name} raised {type(error).__name__}: {error}{hint} {token}") from error
-        return self.result.structure.unflatten([r.reshape((*lead, *r.shape[1:])) for r in results])
+        shaped = results if len(lead) == 1 else [r.reshape((*lead, *r.shape[1:])) for r in results]
+        return self.result.structure.unflatten(shaped)
 
     def _loop(self, lanes: list[np.ndarray]) -> Any:
         rows = [self._evaluate(lane) for lane in zip(*lanes, strict=True)]
@@ -192,11 +194,15 @@ class _Host:
         return jax.tree.map(lambda *column: np.stack(column), *rows)
 
     def _batch(self, lanes: list[np.ndarray], size: int) -> Any:
-        fixed = [np.broadcast_to(leaf, (size, *np.shape(leaf))) if _is_array(leaf) else leaf for leaf in self.fixed]
+        fixed = [
+            leaf if leaf is None or not _is_array(leaf) else np.broadcast_to(leaf, (size, *np.shape(leaf)))
+            for leaf in self.fixed
+        ]
         return self._evaluate(lanes, fixed, (size,))
 
     def _evaluate(self, lane: Any, fixed: Any = None, lead: tuple[int, ...] = ()) -> Any:
-        leaves = [_own(leaf) if _is_array(leaf) else leaf for leaf in (self.fixed if fixed is None else fixed)]
+        given = self.fixed if fixed is None else fixed
+        leaves = [_own(leaf) if leaf is not None and _is_array(leaf) else leaf for leaf in given]
         for (place, _), value in zip(self.traced, lane, strict=True):
             leaves[place] = _own(value)
         args, kwargs = self.tree.unflatten(leaves)
@@ -224,7 +230,7 @@ class _Host:
                     f"{self.name} returned {array.dtype}{list(array.shape)}, expected {wanted.dtype}{list(shape)}: "
                     "say so with black_box(f, out=...)"
                 )
-            checked.append(array.astype(wanted.dtype))
+            checked.append(array.astype(wanted.dtype))  # a copy: f may return one buffer again and again
         return structure.unflatten(checked)
 
 
@@ -234,4 +240,6 @@ def _is_array(leaf: Any) -> bool:
 
 def _own(leaf: Any) -> np.ndarray:
     """A writable array of the user's own; floats in double precision."""
+    if leaf.dtype == np.float64:  # the usual case, without a question that takes longer than copying a number
+        return np.array(leaf)
     return np.array(leaf, np.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)

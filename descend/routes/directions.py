@@ -129,7 +129,7 @@ def columns(point: Point, column: Callable[[Any], Any], along: Any, count: int, 
     c = jax.eval_shape(column, jax.ShapeDtypeStruct((), jnp.int32))
     if c.size <= 1 or c.size * count <= _MATRIX:
         return along.astype(c.dtype) @ vectorized(point, column, count, chunk)
-    size = _at_once(point, c.size + count, count, chunk)
+    size = at_once(point, c.size + count, count, chunk)
     whole = count // size * size
 
     def part(rows: Any) -> Any:
@@ -141,7 +141,7 @@ def columns(point: Point, column: Callable[[Any], Any], along: Any, count: int, 
     return total + body(jnp.arange(whole, count)) if whole < count else total
 
 
-def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
+def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | None = None, width: int = 1) -> Any:
     """The sum over k < count of trees, in memory that does not grow with `count`, in both modes.
 
     Args:
@@ -150,8 +150,9 @@ def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | No
             outside of its `vmap`: a `cond` that is batched inside of a derivative cannot be transposed in a scan.
         count: how many samples.
         chunk: how many at once. Default: what keeps about 2^20 numbers in flight.
+        width: how many numbers one sample has beside those of the programs.
     """
-    size = _at_once(point, 1, count, chunk)
+    size = at_once(point, width, count, chunk)
     if size >= count:
         return part(jnp.arange(count, dtype=jnp.int32))
     whole = count // size * size
@@ -167,13 +168,14 @@ def summed(point: Point, part: Callable[[Any], Any], count: int, chunk: int | No
 def vectorized(point: Point, column: Callable[[Any], Any], count: int, chunk: int | None = None) -> Any:
     """All columns as rows, `chunk` of them evaluated at once."""
     c = jax.eval_shape(column, jax.ShapeDtypeStruct((), jnp.int32))
-    size = _at_once(point, c.size + count, count, chunk)
+    size = at_once(point, c.size + count, count, chunk)
     if size >= count:
         return jax.vmap(column)(jnp.arange(count))
     return jax.lax.map(column, jnp.arange(count), batch_size=size)
 
 
-def _at_once(point: Point, size: int, count: int, chunk: int | None) -> int:
+def at_once(point: Point, size: int, count: int, chunk: int | None) -> int:
+    """How many of `count` samples are made at once, if each has `size` numbers beside those of the programs."""
     return min(count, chunk or max(1, _AT_ONCE // max(1, size, *(p.width for p in point.programs))))
 
 

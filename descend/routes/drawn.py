@@ -9,8 +9,9 @@ import jax.numpy as jnp
 
 from descend.routes.directions import Vectors
 from descend.routes.guarded import guarded
+from descend.routes.numbers import AT_ONCE, independent
 from descend.routes.point import Point
-from descend.routes.redraw import Handler, redraw
+from descend.routes.redraw import Handler, length, redraw
 from descend.routes.route import Route
 
 
@@ -21,12 +22,14 @@ class Draws(NamedTuple):
         primals, tangents: those values, and their directions.
         run: `run(primals, handler, state)` gives the floating results as a vector, and the last state.
         vectors: to take results apart.
+        length: how many elements are drawn; None where that is not known.
     """
 
     primals: tuple[Any, ...]
     tangents: tuple[Any, ...]
     run: Callable[[tuple[Any, ...], Handler, Any], tuple[Any, Any]]
     vectors: Vectors
+    length: int | None
 
     @classmethod
     def of(cls, point: Point) -> "Draws":
@@ -43,7 +46,16 @@ class Draws(NamedTuple):
 
         primals = tuple(map(jnp.asarray, (*(point.leaves[i] for i in point.moving), *(consts[i] for i in drifting))))
         tangents = (*point.tangents, *(point.drift[0][i] for i in drifting))
-        return cls(primals, tangents, run, vectors)
+        return cls(primals, tangents, run, vectors, length(program.jaxpr))
+
+    def numbers(self, key: jax.Array, runs: int, indices: Any) -> Any:
+        """What each of the runs of these indices draws by (see `Site.uniform`), independent of the others.
+
+        Numbers that are made together, or keys where they are too many or it is not known how many.
+        """
+        if self.length is None or self.length * runs > AT_ONCE:
+            return jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+        return independent(key, runs, max(self.length, 1), self.vectors.real)[indices]
 
     @property
     def outputs(self) -> int:
@@ -66,10 +78,18 @@ class Draws(NamedTuple):
         Args:
             run: a function of the primals and of one row, whose first result is a vector of values. Where one of them
                 is not finite, the run has failed: what the caller then leaves out is left out of the reverse pass too.
-            rows: an array with one row a run.
+            rows: arrays with one row a run.
         """
-        values = jax.tree.leaves(jax.vmap(run, (None, 0))(self.primals, rows))[0]
-        good = jnp.all(jnp.isfinite(jax.lax.stop_gradient(values)), 1)
+        count = len(jax.tree.leaves(rows)[0])
+        values = jax.tree.leaves(jax.vmap(run)(jax.lax.stop_gradient(self.spread(count)), rows))[0]
+        return self.guarded(run, rows, jnp.all(jnp.isfinite(values), 1))
+
+    def spread(self, count: int) -> tuple[Any, ...]:
+        """The primals once for each run, as the derivative of `guarded` sees them: then both are computed once."""
+        return tuple(jnp.broadcast_to(p[None], (count, *p.shape)) for p in self.primals)
+
+    def guarded(self, run: Callable[[tuple[Any, ...], Any], Any], rows: Any, good: Any) -> tuple[Any, Any]:
+        """The same, where it is known which runs are good."""
 
         def runs(*primals: Any) -> Any:
             one = lambda row, good: run(tuple(guarded(p, good) for p in primals), row)  # noqa: E731

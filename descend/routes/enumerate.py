@@ -10,6 +10,7 @@ import numpy as np
 
 from descend.routes.directions import summed
 from descend.routes.drawn import Drawn, Draws
+from descend.routes.numbers import stratified
 from descend.routes.point import Point
 from descend.routes.redraw import Site, elements
 from descend.routes.route import Needs, integer
@@ -118,12 +119,14 @@ class Enumerate(Drawn):
         owner = jnp.asarray(np.repeat(np.arange(len(sizes)), sizes))
         digit = jnp.asarray(np.arange(total) - np.repeat(ends - sizes, sizes))
 
-        def run(primals: tuple[Any, ...], key: jax.Array, number: Any, outcome: Any) -> Any:
+        (numbers,) = stratified(point.key, [(self.samples, len(sizes))], draws.vectors.real)
+
+        def run(primals: tuple[Any, ...], numbers: Any, number: Any, outcome: Any) -> Any:
             """The value, the chance of the outcome at the element of this number, and the log of all others."""
 
             def handler(state: Any, site: Site) -> tuple[Any, Any]:
                 chance, log = state
-                drawn = site.family.sample(site.key(key), *site.parameters)
+                drawn = site.drawn(numbers)
                 if site.family.continuous:
                     return state, drawn
                 drawn = jax.lax.stop_gradient(drawn)
@@ -138,14 +141,14 @@ class Enumerate(Drawn):
             value, (chance, log) = draws.run(primals, handler, (zero, zero))
             return value, chance, jnp.exp(log - jax.lax.stop_gradient(log))
 
-        def one(primals: tuple[Any, ...], index: Any) -> Any:
-            which = index % (total + 1)
-            key = jax.random.fold_in(point.key, index // (total + 1))
+        def one(primals: tuple[Any, ...], row: tuple[Any, Any]) -> Any:
+            which, mine = row[0] % (total + 1), row[1]
             number = jnp.where(which < total, owner[jnp.minimum(which, total - 1)], -1)
-            return run(primals, key, number, digit[jnp.minimum(which, total - 1)])
+            return run(primals, mine, number, digit[jnp.minimum(which, total - 1)])
 
         def part(indices: Any) -> Any:
-            (value, chance, box), (slope, push, _) = draws.along(one, indices)
+            rows = indices, jax.vmap(numbers)(indices // (total + 1))
+            (value, chance, box), (slope, push, _) = draws.along(one, rows)
             chance, box, push = chance[:, None], box[:, None], push[:, None]
             # The run that forces nothing gives the derivative at fixed draws; those that do give the draws'.
             forced = jnp.where((chance == 0) & ~jnp.isfinite(value), 0, value) * push

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from descend.routes.directions import Vectors, contract, vectorized
 from descend.routes.noise import gaussian
+from descend.routes.numbers import gaussians
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
 from descend.routes.route import Needs, Route, integer
@@ -107,7 +109,7 @@ class Evolve(Route):
         for name in ("guide", "shaping"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be a function, got {getattr(self, name)!r}")
-        if not 0 <= self.trust <= 1:
+        if not (isinstance(self.trust, Real) and 0 <= self.trust <= 1):
             raise ValueError(f"trust must be between 0 and 1, got {self.trust!r}")
         if self.window is not None and (self.guide is not None or self.shaping is not None):
             raise ValueError("window goes neither with guide nor with shaping")
@@ -161,7 +163,7 @@ class Evolve(Route):
         return vectors.result(contract(point, sample, along, self.pairs, self.chunk))
 
     def _directions(self, point: Point, vectors: Vectors) -> Callable[[Any], Any]:
-        normal = lambda index: gaussian(jax.random.fold_in(point.key, index), (vectors.size,), vectors.real)  # noqa: E731
+        normal = gaussians(point.key, self.pairs, vectors.size, vectors.real)
         if self.guide is None:
             return normal
         stacked = point.plain(1, point.leaves)

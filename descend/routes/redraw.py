@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend.draws import DRAW, Family
+from descend.draws.family import uniform
 from descend.program import compat
 from descend.program.source import place
 
@@ -17,7 +18,8 @@ class Site(NamedTuple):
 
     Attributes:
         family: what is drawn.
-        y: what the program drew there by itself.
+        y: what the program drew there by itself, if the family is continuous; else its shape only, so that nobody
+            computes it.
         parameters: of the distribution, as arrays.
         position: how many elements stand before it. Elements are numbered as they are reached; of the branches of a
             `cond` the longest counts, so that numbers mean the same whatever was drawn.
@@ -36,6 +38,23 @@ class Site(NamedTuple):
     def key(self, key: jax.Array) -> jax.Array:
         """A key of the site's own."""
         return jax.random.fold_in(key, self.position)
+
+    def uniform(self, numbers: Any) -> Any:
+        """Uniform numbers, one for each element.
+
+        Args:
+            numbers: those of all elements, of which the site takes its own; or a key to draw them by, where it is not
+                known how many there are.
+        """
+        dtype = self.parameters[0].dtype
+        if jnp.issubdtype(numbers.dtype, jax.dtypes.prng_key):
+            return uniform(self.key(numbers), self.batch, dtype)
+        u = self.mine(numbers)
+        return u if u.dtype == dtype else jnp.minimum(u.astype(dtype), 1 - jnp.finfo(dtype).epsneg)
+
+    def drawn(self, numbers: Any) -> Any:
+        """A sample by these numbers (see `uniform`)."""
+        return self.family.inverse(self.uniform(numbers), *self.parameters)
 
     def mine(self, everything: Any) -> Any:
         """The part of a vector over all elements that belongs to this site."""
@@ -74,17 +93,29 @@ def redraw(
     """
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     values.update(zip(jaxpr.invars, leaves, strict=True))
-    for eqn in jaxpr.eqns:
-        operands = [v.val if compat.is_literal(v) else values[v] for v in eqn.invars]
+    for eqn in _needed(jaxpr):
+        operands = [v.val if compat.is_literal(v) else values.get(v, v.aval) for v in eqn.invars]
         outs, state, position = _step(eqn, operands, handler, state, position)
         values.update(zip(eqn.outvars, outs, strict=True))
     return [jnp.asarray(v.val) if compat.is_literal(v) else values[v] for v in jaxpr.outvars], state
 
 
+def _needed(jaxpr: Any) -> list[Any]:
+    """The equations that results depend on, once draws are replaced: not those that drew, nor what split their keys."""
+    live, kept = {v for v in jaxpr.outvars if not compat.is_literal(v)}, []
+    for eqn in reversed(jaxpr.eqns):
+        if not eqn.effects and live.isdisjoint(eqn.outvars):
+            continue
+        replaced = eqn.primitive is DRAW and not eqn.params["family"].continuous
+        live.update(v for v in eqn.invars[replaced:] if not compat.is_literal(v))
+        kept.append(eqn)
+    return kept[::-1]
+
+
 def _step(eqn: Any, operands: list[Any], handler: Handler, state: Any, position: Any) -> tuple[list[Any], Any, Any]:
     if eqn.primitive is DRAW:
-        y, *parameters = (jnp.asarray(o) for o in operands)
-        site = Site(eqn.params["family"], y, tuple(parameters), position)
+        y, *parameters = operands
+        site = Site(eqn.params["family"], y, tuple(map(jnp.asarray, parameters)), position)
         state, drawn = handler(state, site)
         return [drawn], state, position + int(np.prod(site.batch, dtype=int))
     if not _draws(eqn):
@@ -175,6 +206,14 @@ def elements(jaxpr: Any, countable: bool = False) -> list[int | None]:
             )
         found += _outcomes(eqn, countable)
     return found
+
+
+def length(jaxpr: Any) -> int | None:
+    """How many elements a program draws; None where a loop draws an unknown number of times."""
+    try:
+        return len(elements(jaxpr, countable=True))
+    except TypeError:
+        return None
 
 
 def _outcomes(eqn: Any, countable: bool = False) -> list[int | None]:

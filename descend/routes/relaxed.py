@@ -8,6 +8,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from descend.draws import DRAW
+from descend.program import compat
+from descend.program.candidates import candidates
+from descend.program.flow import Flow, Role
 from descend.routes.directions import summed
 from descend.routes.drawn import Drawn, Draws
 from descend.routes.point import Point
@@ -30,6 +34,10 @@ class Relaxation(abc.ABC):
 
     def __post_init__(self) -> None:
         positive("temperature", self.temperature)
+
+    def check(self, point: Point) -> None:
+        """Raises where the program is none that can be differentiated so. Default: never."""
+        return
 
     @abc.abstractmethod
     def slopes(self, point: Point, draws: Draws, keys: Any) -> Any:
@@ -75,14 +83,15 @@ class StraightThroughGumbel(GumbelSoftmax):
 
 @dataclass(frozen=True)
 class Rebar(Relaxation):
-    """The score function, with the relaxed program as its control variate: unbiased at any temperature, for an f that
-    is continuous between the outcomes of its draws.
+    """The score function, with the relaxed program as its control variate: unbiased at any temperature.
 
     Three runs side by side: f at true draws, at stand-ins from the same noise, and at stand-ins from noise drawn anew
     given the true draws. The last has the same draws as the first and the same mean as the second.
 
-    The derivative of the stand-ins' mean is taken inside it. What jumps at a stand-in (`b > 0.5`, a branch, `round`)
-    has no derivative there, and the estimate then lacks its share, however large: for f = 1[b > 0.5] it is 0.
+    The derivative of the stand-ins' mean is taken inside it, so f must be continuous between the outcomes of its
+    draws. What jumps there (`b > 0.5`, a branch, `round`, `argmax`) has no derivative at a stand-in, and the estimate
+    would lack its share, however large: for f = 1[b > 0.5] it would be 0. Such programs are read, and refused with the
+    line; so is a branch whose sides meet, which reading does not know. A `stop_gradient` of a draw is not seen.
 
     Attributes:
         scale: how much of the control is used; 0 gives the plain score function.
@@ -94,6 +103,22 @@ class Rebar(Relaxation):
     scale: Any = 1.0
 
     GIVES: ClassVar[str] = "unbiased"
+
+    def check(self, point: Point) -> None:
+        """Refuses a program that jumps between the outcomes of its draws.
+
+        Raises:
+            TypeError: naming the line.
+        """
+        program = compat.Program(point.programs[0].jaxpr, point.consts[0])
+        still = [False] * len(program.jaxpr.invars)
+        for found in candidates(program, still, still, {DRAW.name: Flow(True)}):
+            if found.role in (Role.KILLS, Role.BRANCHES):
+                line = ":".join(map(str, found.place)) if found.place else "no line known"
+                raise TypeError(
+                    "Rebar needs a function that is continuous between the outcomes of its draws, and "
+                    f"{found.primitive} ({line}) jumps: use routes.score, routes.enumerate or routes.triples"
+                )
 
     def slopes(self, point: Point, draws: Draws, keys: Any) -> Any:
         def lane(which: Any, primals: tuple[Any, ...], key: jax.Array) -> Any:
@@ -141,8 +166,8 @@ def relaxed(
     """f, differentiated through continuous stand-ins for its stated Bernoulli and categorical draws.
 
     f must be differentiable in its draws: arithmetic (`b * x`, `onehot @ table`) carries the derivative; comparisons,
-    rounding, branches and `argmax` of a draw stop it, and then every estimate here is biased, `Rebar` too: use `score`,
-    `enumerate` or `triples`. Normal draws keep their pathwise derivative; other families are refused.
+    rounding, branches and `argmax` of a draw stop it, and then estimates here are biased (`Rebar` refuses): use
+    `score`, `enumerate` or `triples`. Normal draws keep their pathwise derivative; other families are refused.
 
     Args:
         f: the function (see `Route.__call__`), traceable. Without f, gives the route itself: a decorator.
@@ -156,7 +181,8 @@ def relaxed(
 
     Raises:
         ValueError: if samples or a temperature is not positive; from the derivative, if called without `key`.
-        TypeError: from the derivative, if f cannot be traced or draws from another family.
+        TypeError: from the derivative, if f cannot be traced, draws from another family, or jumps where `Rebar` needs
+            continuity.
     """
     route = Relaxed(StraightThroughGumbel() if by is None else by, samples, chunk)
     return route if f is None else route(f)
@@ -190,6 +216,7 @@ class Relaxed(Drawn):
             raise TypeError(f"by must be a relaxation such as StraightThroughGumbel(0.5), got {self.by!r}")
 
     def tangent(self, point: Point) -> tuple[Any, ...]:
+        self.by.check(point)
         draws = Draws.of(point)
 
         def part(indices: Any) -> Any:

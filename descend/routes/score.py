@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from descend.routes.directions import summed
+from descend.routes.directions import at_once, summed
 from descend.routes.drawn import Drawn, Draws
 from descend.routes.point import Point
 from descend.routes.program import Arguments, Program, read
@@ -93,7 +94,7 @@ class Score(Drawn):
             integer("chunk", self.chunk)
         if self.baseline is not None and not callable(self.baseline):
             raise TypeError(f"baseline must be a function of f's arguments, got {self.baseline!r}")
-        if not self.clip > 0:
+        if not (isinstance(self.clip, Real) and self.clip > 0):
             raise ValueError(f"clip must be positive, got {self.clip!r}")
 
     def programs(self, f: Callable[..., Any], arguments: Arguments) -> tuple[Program, ...]:
@@ -114,33 +115,38 @@ class Score(Drawn):
     def tangent(self, point: Point) -> tuple[Any, ...]:
         draws, count = Draws.of(point), self.samples
         critic = jnp.zeros(draws.outputs) if self.baseline is None else draws.vectors.join(point.plain(1, point.leaves))
-        reference = jax.lax.stop_gradient(draws.vectors.join(point.value) - critic)
-        reference = jnp.where(jnp.isfinite(reference), reference, 0)  # a shift for the digits of the sums only
+        # A shift for the digits of the sums only, which must be the same in all of them. f's own value is another run.
+        alone = at_once(point, 1, count, self.chunk) >= count
+        shift = None if alone else draws.vectors.join(point.value) - critic
 
         def part(indices: Any) -> Any:
             """Sums over runs: how many are finite, of f, of the derivative, of the score alone and times f."""
-            run = lambda primals, index: self._run(point, draws, primals, jax.random.fold_in(point.key, index))  # noqa: E731
-            (value, weight), (slope, push) = draws.along(run, indices)
+            run = lambda primals, numbers: self._run(point, draws, primals, numbers)  # noqa: E731
+            (value, weight), (slope, push) = draws.along(run, draws.numbers(point.key, count, indices))
             weight, push = weight[:, None], push[:, None]
             good = jnp.isfinite(value)
-            above = jnp.where(good, value - jax.lax.stop_gradient(critic)[None] - reference[None], 0)
+            above = value - jax.lax.stop_gradient(critic)[None]
+            reference = jax.lax.stop_gradient(above[0] if shift is None else shift)
+            reference = jnp.where(jnp.isfinite(reference), reference, 0)
+            above = jnp.where(good, above - reference[None], 0)
             still = jax.lax.stop_gradient(above)
             # The weight is w = p / q, so its derivative is w d log p: the score's share, with the factor of DiCE in it.
             sums = good, still, jnp.where(good, weight * slope, 0), above * push, push * good, still * push
-            return tuple(each.sum(0, dtype=value.dtype) for each in sums)
+            n, total, slope, product, push, still = (each.sum(0, dtype=value.dtype) for each in sums)
+            return n, total, slope, product, push, still, reference * push
 
-        n, total, slope, product, push, still = summed(point, part, count, self.chunk)
+        n, total, slope, product, push, still, shifted = summed(point, part, count, self.chunk)
         if self.leave_one_out and count > 1:
             others = (total * push - still) / jnp.maximum(n - 1, 1)
             product = product - jnp.where(n > 1, others, 0)
         else:
-            product = product + reference * push
+            product = product + shifted
         return draws.vectors.result(draws.mean(slope + product, n))
 
-    def _run(self, point: Point, draws: Draws, primals: tuple[Any, ...], key: jax.Array) -> tuple[Any, Any]:
+    def _run(self, point: Point, draws: Draws, primals: tuple[Any, ...], numbers: Any) -> tuple[Any, Any]:
         """The value and the weight p(y) / q(y) of one run; the weight is 1 in value where nothing else is asked for."""
         if self.behavior is None:
-            value, log = draws.run(primals, _handler(key, lambda p: p), jnp.zeros(()))
+            value, log = draws.run(primals, _handler(numbers, lambda p: p), jnp.zeros(()))
             return value, jnp.exp(log - jax.lax.stop_gradient(log))
         at = [s if (s := point.settings[i]) is not None else point.leaves[i] for i in point.moving]
         lanes = [
@@ -150,7 +156,7 @@ class Score(Drawn):
         def lane(*primals: Any) -> Any:
             """Two runs side by side, now and behavior; both receive what the behavior draws."""
             theirs = lambda p: jax.lax.all_gather(p, "lanes")[1]  # noqa: E731
-            return draws.run(primals, _handler(key, theirs), jnp.zeros(()))
+            return draws.run(primals, _handler(numbers, theirs), jnp.zeros(()))
 
         value, log = jax.vmap(lane, axis_name="lanes")(*lanes)
         weight = jnp.exp(log[0] - jax.lax.stop_gradient(log[1]))
@@ -158,10 +164,10 @@ class Score(Drawn):
         return value[0], weight * jnp.where(weight > 0, clipped, 0)
 
 
-def _handler(key: jax.Array, drawn_by: Callable[[Any], Any]) -> Callable[[Any, Site], tuple[Any, Any]]:
+def _handler(numbers: Any, drawn_by: Callable[[Any], Any]) -> Callable[[Any, Site], tuple[Any, Any]]:
     def handler(log: Any, site: Site) -> tuple[Any, Any]:
         parameters = [jax.lax.stop_gradient(drawn_by(p)) for p in site.parameters]
-        y = jax.lax.stop_gradient(site.family.sample(site.key(key), *parameters))
+        y = jax.lax.stop_gradient(site.family.inverse(site.uniform(numbers), *parameters))
         return log + jnp.sum(site.family.log_prob(y, *site.parameters)).astype(log.dtype), y
 
     return handler

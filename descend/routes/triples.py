@@ -10,6 +10,7 @@ import numpy as np
 
 from descend.routes.directions import summed
 from descend.routes.drawn import Drawn, Draws
+from descend.routes.numbers import stratified
 from descend.routes.point import Point
 from descend.routes.redraw import Site, elements
 from descend.routes.route import Needs, integer
@@ -88,75 +89,85 @@ class Triples(Drawn):
     def tangent(self, point: Point) -> tuple[Any, ...]:
         draws = Draws.of(point)
         count = len(elements(point.programs[0].jaxpr, countable=True))
+        made, picks = self._numbers(point, draws, count)
+        known = [a for a in (*point.leaves, *point.consts[0]) if jnp.issubdtype(jnp.result_type(a), jnp.inexact)]
 
-        def run(primals: tuple[Any, ...], key: jax.Array, chosen: Any) -> Any:
+        def run(primals: tuple[Any, ...], numbers: Any, chosen: Any = -1) -> Any:
             """The value with the alternative at the chosen element (none at -1), and the hooks of all elements."""
 
             def handler(hooks: Any, site: Site) -> tuple[Any, Any]:
-                drawn = site.family.sample(site.key(key), *site.parameters)
+                drawn = site.drawn(numbers[:count])
                 if site.family.continuous:
                     return hooks, drawn
                 drawn = jax.lax.stop_gradient(drawn)
-                jump = site.family.jump(jax.random.fold_in(site.key(key), 1), drawn, *site.parameters)
+                jump = site.family.jump(site.uniform(numbers[count:]), drawn, *site.parameters)
                 return site.put(hooks, jump.hook), site.where(chosen, drawn, jax.lax.stop_gradient(jump.other))
 
             return draws.run(primals, handler, jnp.zeros(max(count, 1), draws.vectors.real))
 
-        def runs(primals: tuple[Any, ...], keys: Any) -> Any:
-            return jax.vmap(run, (None, 0, None))(primals, keys, -1)
-
         def part(indices: Any) -> Any:
-            keys = jax.vmap(lambda index: jax.random.fold_in(point.key, index))(indices)
-            (value, _), (slope, pushes) = draws.along(lambda primals, key: run(primals, key, -1), keys)
+            rows = jax.vmap(made)(indices)
+            here = jax.lax.stop_gradient(draws.spread(len(rows)))
+            along = tuple(jnp.broadcast_to(t[None], p.shape) for t, p in zip(_probe(draws), here, strict=True))
+            (value, _), (_, moved) = jax.jvp(lambda *primals: jax.vmap(run)(primals, rows), here, along)
             good = jnp.isfinite(value)
+            (value, _), (slope, pushes) = draws.guarded(run, rows, jnp.all(good, 1))
             if not count:
                 return jnp.where(good, slope, 0).sum(0), good.sum(0)
-            chosen, weights = self._chosen(draws, lambda primals: runs(primals, keys)[1], keys, count)
-            others = jax.vmap(lambda key, row: jax.vmap(lambda one: run(draws.primals, key, one)[0])(row))(keys, chosen)
-            changes = others - value[:, None]
+            chosen, weights = self._chosen(draws, moved, picks, indices)
+            tried = lambda primals, numbers, row: jax.vmap(lambda one: run(primals, numbers, one)[0])(row)  # noqa: E731
+            changes = jax.vmap(tried)(here, rows, chosen) - jax.lax.stop_gradient(value)[:, None]
             good &= jnp.all(jnp.isfinite(changes), 1)
-            factors = _once(jnp.where(good[:, None], changes, 0) * weights[..., None])
+            factors = _once(jnp.where(good[:, None], changes, 0) * weights[..., None], known)
             jumps = jnp.sum(factors * jnp.take_along_axis(pushes, chosen, 1)[..., None], 1)
             return jnp.where(good, slope + jumps, 0).sum(0), good.sum(0)
 
-        total, finite = summed(point, part, self.samples, self.chunk)
+        total, finite = summed(point, part, self.samples, self.chunk, 2 * count)
         return draws.vectors.result(draws.mean(total, finite))
 
-    def _chosen(self, draws: Draws, hooks: Callable[..., Any], keys: Any, count: int) -> tuple[Any, Any]:
+    def _numbers(self, point: Point, draws: Draws, count: int) -> list[Callable[[Any], Any]]:
+        """The numbers of each sample: two for each element; and those that pick, one for each alternative."""
+        picks = self.samples * self.alternatives
+        return stratified(point.key, [(self.samples, 2 * count), (picks, 1)], draws.vectors.real)
+
+    def _chosen(self, draws: Draws, moved: Any, picks: Callable[[Any], Any], indices: Any) -> tuple[Any, Any]:
         """Which elements are tried in each sample, and the weights that make up for those that are not."""
-        rows = len(keys)
+        rows, count = moved.shape
         if self.alternatives >= count:
-            return jnp.broadcast_to(jnp.arange(count), (rows, count)), jnp.ones((rows, count))
-        # How much each hook moves along one direction. Any will do that programs do not know: that of these sines is
-        # compiled faster than a random one.
-        ends = np.cumsum([0, *(int(p.size) for p in draws.primals)])
-        probe = [
-            jnp.sin(1 + start + jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape)
-            for start, p in zip(ends, draws.primals, strict=False)
-        ]
-        moved = jax.jvp(lambda *primals: hooks(primals), draws.primals, tuple(probe))[1]
-        share = jnp.abs(moved) / jnp.maximum(jnp.abs(moved).sum(1, keepdims=True), jnp.finfo(moved.dtype).tiny)
+            return jnp.broadcast_to(jnp.arange(count), (rows, count)), jnp.ones((rows, count), moved.dtype)
+        rates = jnp.abs(moved)
         if draws.size > 1:  # a direction may miss what another sees
-            alive = moved != 0
-            share = (share + alive / jnp.maximum(alive.sum(1, keepdims=True), 1)) / 2
-        some = jnp.sum(share, 1, keepdims=True) > 0
-        rates = jnp.where(some, share, 1)[:, None]
-        # Of exponential times at these rates the first: compiled faster than a search in cumulative sums.
-        shape = self.alternatives, count
-        times = jax.vmap(lambda key: jax.random.exponential(jax.random.fold_in(key, count), shape, share.dtype))(keys)
-        chosen = jnp.argmin(jnp.where(rates > 0, times / jnp.where(rates > 0, rates, 1), jnp.inf), 2)
-        chance = jnp.take_along_axis(share, chosen, 1)
-        weights = jnp.where(chance > 0, 1 / (self.alternatives * jnp.where(chance > 0, chance, 1)), 0)
-        return jax.lax.stop_gradient((chosen, weights))
+            rates = rates / jnp.maximum(rates.sum(1, keepdims=True), jnp.finfo(rates.dtype).tiny) + (rates > 0) / count
+        # Those of one sample stand far from each other.
+        numbers = indices[:, None] + self.samples * jnp.arange(self.alternatives, dtype=indices.dtype)[None]
+        u = jax.vmap(jax.vmap(picks))(numbers)
+        ends = jnp.cumsum(rates, 1)
+        chosen = jnp.argmax(ends[:, None] > u * ends[:, None, -1:], -1)
+        rate = jnp.take_along_axis(rates, chosen, 1)
+        weights = jnp.where(rate > 0, ends[:, -1:] / (self.alternatives * jnp.where(rate > 0, rate, 1)), 0)
+        return chosen, weights
+
+
+def _probe(draws: Draws) -> tuple[Any, ...]:
+    """One direction, that shows how much each hook moves: any will do that programs do not know.
+
+    That of multiples of the golden ratio, modulo 1, is compiled faster than a random one.
+    """
+    ends = np.cumsum([0, *(int(p.size) for p in draws.primals)])
+    multiples = [(1 + start + jnp.arange(p.size)) * 0.6180339887498949 for start, p in zip(ends, draws.primals)]  # noqa: B905
+    return tuple(
+        (m - jnp.floor(m) - 0.5).reshape(p.shape).astype(p.dtype) for m, p in zip(multiples, draws.primals, strict=True)
+    )
 
 
 @jax.custom_jvp
-def _once(factors: Any) -> Any:
+def _once(factors: Any, known: list[Any]) -> Any:
+    """The factors, which are held fixed: refused where what they are made from is differentiated."""
     return factors
 
 
 def _refused(primals: Any, tangents: Any) -> Any:
-    if all(isinstance(t, jax.custom_derivatives.SymbolicZero) for t in tangents):
+    if all(isinstance(t, jax.custom_derivatives.SymbolicZero) for t in tangents[1]):
         return primals[0], jnp.zeros_like(primals[0])
     raise TypeError("triples gives first derivatives only: use routes.score or routes.enumerate for second ones")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -71,7 +72,7 @@ class Window(Route):
             integer("steps", self.steps)
         if self.clip is not None:
             positive("clip", self.clip)
-        if not self.growth > 1:
+        if not (isinstance(self.growth, Real) and self.growth > 1):
             raise ValueError(f"growth must be above 1, got {self.growth!r}")
 
     def parts(self, point: Point) -> list[tuple[Any, ...] | None]:
