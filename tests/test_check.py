@@ -177,7 +177,7 @@ def test_a_maximum_pretending_to_be_a_minimum():
 
 def test_infeasible_answers(problems):
     problem = problems[1]["broken"]
-    x, conflicts, _ = least_violation(problem, np.zeros(2), jax.random.key(0))
+    x, conflicts, *_ = least_violation(problem, np.zeros(2), jax.random.key(0))
     honest = answer(problem, x, status=Status.INFEASIBLE, conflicts=conflicts)
     assert wrong(problem, honest) == set()
     assert "conflicts" in wrong(problem, dataclasses.replace(honest, conflicts=["c"]))
