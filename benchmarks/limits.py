@@ -203,8 +203,8 @@ LAST = """
 ## Not built yet
 
 Differentiable inner problems (`argmin`); schedulers across machines (an `Executor` of theirs can be passed as
-`workers=`); adversaries together with constraints or noise; scales of variables that differ by many orders of magnitude
-and are not stated. Above 500 variables second derivatives are exact only where they are sparse. `docs/design.md` marks
+`workers=`); adversaries together with constraints or noise. Above 500 variables scales that nobody states
+are not measured, and second derivatives are exact only where they are sparse. `docs/design.md` marks
 what is planned.
 """
 

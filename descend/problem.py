@@ -164,11 +164,14 @@ class Problem:
         return self._copy(route=route, _programs={})
 
     def restated(self, merit: Callable[[Evaluation, Any], Evaluation], parameters: Any) -> "Problem":
-        """The problem of making `merit(evaluation, parameters).loss` small: an augmented Lagrangian, say.
-
-        The parameters are inputs: `restated.updated(parameters)` needs no compilation.
+        """The problem of making `merit(evaluation, parameters).loss` small: an augmented Lagrangian, say. Parameters
+        are inputs: `restated.updated(parameters)` needs no compilation.
         """
         return self._copy(merit=merit, parameters=parameters, _programs={})
+
+    def rescaled(self, scale: np.ndarray) -> "Problem":
+        """The same problem with other scales of its variables, flat, where none are stated."""
+        return self._copy(domain=self.domain.rescaled(scale), _programs={})
 
     def updated(self, parameters: Any) -> "Problem":
         """A restated problem with other parameters of its merit."""
@@ -234,9 +237,8 @@ class Problem:
 
     def named(self, evaluation: Evaluation) -> dict[str, float]:
         """The values of several objectives by name, in the user's sense."""
-        return {
-            name: float(self.sign * loss) for name, loss in zip(self.objectives, evaluation.objectives, strict=True)
-        }
+        pairs = zip(self.objectives, evaluation.objectives, strict=True)
+        return {name: float(self.sign * loss) for name, loss in pairs}
 
     def _call_back(self, x: Any, key: Any, batch: Any) -> Evaluation:
         """The evaluation on the host, from traced code: one host call for a whole batch of points."""

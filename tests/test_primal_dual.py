@@ -75,6 +75,20 @@ def test_the_last_iterate_is_feasible_and_has_the_exact_multiplier():
         np.testing.assert_allclose(np.asarray(state.multipliers), [multiplier, 0.0], atol=0.05 * multiplier)
 
 
+def test_the_last_iterate_is_led_back_to_the_constraints():
+    """Few steps, so that the noise of the minibatches leaves a violation: unless it is led back on all rows."""
+    violations = {}
+    for restored in (True, False):
+        solver, problem = solvers.PrimalDual(steps=200, restored=restored), stated(50)
+        state, done = solver.init(problem, problem.domain.start(), jax.random.key(0)), False
+        while not done:
+            state, progress = solver.step(problem, state)
+            done = progress.done
+        np.testing.assert_allclose(np.asarray(state.z), np.asarray(progress.x), rtol=1e-5)
+        violations[restored] = float(problem.violation(problem.evaluate(jnp.asarray(progress.x)).constraints))
+    assert violations[True] <= 1e-6 < 1e-4 < violations[False]
+
+
 def test_it_is_what_minibatches_under_constraints_get():
     plan = descend.plan(stated(100))
     assert isinstance(plan.stages[0].solver, solvers.PrimalDual)

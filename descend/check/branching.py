@@ -27,14 +27,24 @@ def unbeaten(values: Values, x: np.ndarray, gap: float) -> tuple[str, bool]:
         x: a member, flat.
         gap: what may be left.
     """
+    return _without(values, x, gap)
+
+
+def empty(values: Values) -> tuple[str, bool]:
+    """Whether no member satisfies the constraints: what was found, in words, and whether it is so. As `unbeaten`."""
+    return _without(values, None, 0.0)
+
+
+def _without(values: Values, x: np.ndarray | None, gap: float) -> tuple[str, bool]:
+    """Whether no member is better than x, or, without an x, feasible."""
     domain = values.problem.domain
     hull = domain.relax().polyhedron
-    if hull is None or x.size > MOST or not (np.isfinite(hull.lower).all() and np.isfinite(hull.upper).all()):
+    if hull is None or domain.size > MOST or not (np.isfinite(hull.lower).all() and np.isfinite(hull.upper).all()):
         return "not rechecked: not a bounded set of linear conditions", False
     base = values(hull.lower)
-    steps = np.array([values(hull.lower + unit) for unit in np.eye(x.size)]) - base
+    steps = np.array([values(hull.lower + unit) for unit in np.eye(domain.size)]) - base
     generator = np.random.default_rng(0)
-    for y in generator.uniform(hull.lower, hull.upper, (5, x.size)):
+    for y in generator.uniform(hull.lower, hull.upper, (5, domain.size)):
         predicted = base + (y - hull.lower) @ steps
         if not np.all(abs(values(y) - predicted) <= LINEAR * (1 + abs(predicted) + np.max(abs(base)))):
             return "not rechecked: not linear", False
@@ -43,11 +53,12 @@ def unbeaten(values: Values, x: np.ndarray, gap: float) -> tuple[str, bool]:
     low = np.concatenate([values.lower - offsets[1:], hull.values])
     high = np.concatenate([values.upper - offsets[1:], hull.values])
     whole = np.concatenate([np.full(part.size, part.discrete) for part in domain.parts])
-    target = float(cost @ x) - max(gap, 1e-6 * max(1.0, abs(float(cost @ x))))
+    target = np.inf if x is None else float(cost @ x) - max(gap, 1e-6 * max(1.0, abs(float(cost @ x))))
+    what = "feasible" if x is None else "better"
     waiting: list[tuple[float, int, np.ndarray, np.ndarray]] = [(-np.inf, 0, hull.lower, hull.upper)]
     for count in range(NODES):
         if not waiting:
-            return f"no member is better: {count} nodes", True
+            return f"no member is {what}: {count} nodes", True
         _, _, lower, upper = heapq.heappop(waiting)
         bound, y = _relaxed(cost, (rows, low, high), lower, upper)
         if bound >= target:
@@ -57,7 +68,8 @@ def unbeaten(values: Values, x: np.ndarray, gap: float) -> tuple[str, bool]:
         apart = np.where(whole, abs(y - np.round(y)), 0.0)
         branch = int(np.argmax(apart))
         if apart[branch] <= 1e-7:
-            return f"a member may be better by {float(cost @ x) - bound:.2g}", False
+            by = "" if x is None else f" by {float(cost @ x) - bound:.2g}"
+            return f"a member may be {what}{by}", False
         for side in (0, 1):
             below, above = lower.copy(), upper.copy()
             if side:

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 
 from descend import loading
-from descend.check import conditions
-from descend.check.branching import unbeaten
+from descend.check import conditions, scales
+from descend.check.branching import empty, unbeaten
 from descend.check.values import Values
 from descend.inspection import equilibrium, objectives
 from descend.inspection.charts import charted
@@ -124,7 +124,12 @@ def verify(problem: Problem, solution: Solution, body: dict[str, Any]) -> list[L
     if solution.status in (Status.LOCAL, Status.OPTIMAL):
         lines += _optimality(problem, values, vector, solution)
     if solution.status == Status.INFEASIBLE:
-        lines += conditions_lines(conditions.infeasible(values, vector, solution.conflicts))
+        count = problem.domain.cardinality
+        many = problem.domain.discrete and not problem.black_box and (count is None or count > MEMBERS)
+        conflicts = [] if many else solution.conflicts
+        lines += conditions_lines(conditions.infeasible(values, vector, conflicts))
+        if many:
+            lines.append(Line("infeasible", "no member is feasible", *empty(values)))
     if solution.status == Status.UNBOUNDED and solution.ray is not None:
         ray = np.asarray(problem.domain.ravel(_shaped(problem, solution.ray)), np.float64)
         lines += conditions_lines(conditions.unbounded(values, vector, ray))
@@ -184,6 +189,11 @@ def _optimality(problem: Problem, values: Values, vector: np.ndarray, solution: 
     bound = certificate.bound_multipliers
     if bound is not None and np.shape(bound) != vector.shape:
         return [*lines, Line("multipliers", "one for each bound", f"shape {np.shape(bound)}", False)]
+    if certificate.scales is not None:
+        lines += conditions_lines([scales.matter(values, vector, certificate)])
+        if not lines[-1].ok:
+            return lines
+        values.scale = certificate.scales
     found = conditions.optimal(values, vector, multipliers, bound, certificate)
     if solution.status == Status.OPTIMAL:
         found.append(conditions.bounded(values, vector, certificate))
@@ -195,7 +205,12 @@ def _sides(problem: Problem, vector: np.ndarray, solution: Solution) -> list[tup
     found = []
     for side, own, order in equilibrium.sides(problem, problem.domain.unravel(vector)):
         bound = solution.certificate.bound_multipliers
-        mine = replace(solution.certificate, bound_multipliers=None if bound is None else bound[order])
+        measured = solution.certificate.scales
+        mine = replace(
+            solution.certificate,
+            bound_multipliers=None if bound is None else bound[order],
+            scales=None if measured is None else measured[order],
+        )
         found.append((side, Values(side, own), vector[order], replace(solution, certificate=mine)))
     return found
 

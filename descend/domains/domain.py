@@ -32,6 +32,12 @@ class Polyhedron(NamedTuple):
     rows: sparse.csr_array
     values: np.ndarray
 
+    def scaled(self, scale: np.ndarray) -> "Polyhedron":
+        """The set of z = x / scale."""
+        return Polyhedron(
+            self.lower / scale, self.upper / scale, sparse.csr_array(self.rows @ sparse.diags_array(scale)), self.values
+        )
+
 
 class Domain(abc.ABC):
     """A set of arrays of one shape.
@@ -94,6 +100,15 @@ class Domain(abc.ABC):
     def scale(self) -> Any:
         """A typical distance between members, NumPy, of a shape that broadcasts to a member's (default 1)."""
         return np.ones(self.shape)
+
+    @property
+    def unstated(self) -> Any:
+        """Which entries of `scale` nobody stated and nothing gives: booleans that broadcast to a member's shape."""
+        return np.zeros(self.shape, bool)
+
+    def rescaled(self, scale: Any) -> "Domain":
+        """The same set with other scales, of a member's shape, where they are not stated; else itself."""
+        return self
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray] | None:

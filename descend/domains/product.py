@@ -122,6 +122,16 @@ class Product(Domain):
         """Flat, of length `size`."""
         return np.concatenate([np.broadcast_to(p.scale, p.shape).ravel() for p in self.parts])
 
+    @property
+    def unstated(self) -> np.ndarray:
+        """Flat, of length `size`."""
+        return np.concatenate([np.broadcast_to(p.unstated, p.shape).ravel() for p in self.parts])
+
+    def rescaled(self, scale: Any) -> "Product":
+        """The same with other scales, flat, of length `size`, where they are not stated."""
+        pieces = np.split(np.asarray(scale, np.float64), np.cumsum([part.size for part in self.parts])[:-1])
+        return Product(self.join([p.rescaled(s.reshape(p.shape)) for p, s in zip(self.parts, pieces, strict=True)]))
+
     @functools.cached_property
     def polyhedron(self) -> Polyhedron | None:
         sets = [part.polyhedron for part in self.parts]

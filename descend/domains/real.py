@@ -1,5 +1,6 @@
 """Real numbers, with or without bounds."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,7 @@ class Real(Domain):
         self._start = fill(start, self.shape, "start")
         if not self.contains(self._start):
             raise ValueError("start lies outside the bounds, or is not finite")
+        self._unstated = ~(bounded & (high > low)) & (scale is None)
         if scale is None:
             scale = np.where(bounded & (high > low), high / 2 - low / 2, 1.0)
         self._scale = fill(scale, self.shape, "scale")
@@ -55,6 +57,15 @@ class Real(Domain):
     @property
     def scale(self) -> np.ndarray:
         return self._scale
+
+    @property
+    def unstated(self) -> np.ndarray:
+        return self._unstated
+
+    def rescaled(self, scale: Any) -> "Real":
+        twin = copy.copy(self)
+        twin._scale = np.where(self._unstated, fill(scale, self.shape, "scale"), self._scale)
+        return twin
 
     @property
     def box(self) -> tuple[np.ndarray, np.ndarray]:

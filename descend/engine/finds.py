@@ -9,8 +9,8 @@ import numpy as np
 
 from descend.engine.evaluate import Evaluator
 from descend.engine.incumbent import Incumbent
-from descend.engine.repair import NEAR, repair, repairable
 from descend.solution import Certificate
+from descend.solvers.repair import NEAR, repair, repairable
 
 USELESS = 3  # repairs in a row without effect after which no more are tried
 Draw = Callable[[str, int], jax.Array]

@@ -94,6 +94,8 @@ def _checked(run: Run, solution: Solution, tolerance: float, until: float) -> Ce
         note = "interrupted before the check"
     elif costly and time.monotonic() + run.pace.certificate(problem) > until:
         note = "no time was left for the check"
+    elif not solution.violation <= tolerance:  # no multipliers make it an optimum
+        note = f"violation {solution.violation:.2g} exceeds {tolerance:g}"
     if run.certificate is not None:
         found = run.certificate
     elif note:

@@ -9,6 +9,7 @@ import numpy as np
 
 from descend import numerics, routes, solvers
 from descend.domains.manifold import is_walkable
+from descend.engine import scaling
 from descend.engine.portfolio import constrained, is_linear, kinked, quasi_newton, smooth
 from descend.engine.probed import probed
 from descend.engine.stage import Stage
@@ -19,6 +20,7 @@ from descend.problem import Problem
 from descend.routes.route import Route
 from descend.solvers import AskTell, Needs, Solver
 from descend.solvers.algebra import convex_program
+from descend.solvers.least_squares import residuals
 
 ENUMERABLE = 4096  # members that are evaluated one by one rather than searched
 LISTABLE = 1 << 20  # members that can be listed at all
@@ -103,6 +105,7 @@ def made(
     route = as_route(route)
     if solver is not None and not isinstance(solver, Solver | AskTell):
         raise TypeError(f"solver must be a solver such as descend.solvers.Descent(), got {solver!r}")
+    problem = scaling.at_start(problem)
     findings = _inspected(problem, key, seconds, workers)
     if solver is not None:
         stages = [Stage(constrained(problem, solver), route, "chosen by the caller")]
@@ -261,6 +264,8 @@ def _check(problem: Problem, stage: Stage, noisy: bool) -> None:
         raise ValueError(f"{name} needs a linear loss and linear constraints; try descend.solvers.Ipopt() or SLSQP()")
     if needs.convex_quadratic and (convex_program(problem) is None or problem.domain.polyhedron is None):
         raise ValueError(f"{name} needs a convex quadratic problem; try descend.solvers.Ipopt() or SLSQP()")
+    if needs.squares and residuals(problem) is None:
+        raise ValueError(f"{name} needs a loss that is written as a sum of squares; try descend.solvers.TrustRegion()")
     if needs.true_gradient and problem.domain.discrete and not needs.linear:
         raise ValueError(f"{name} needs continuous variables; try descend.solvers.RelaxRound()")
     if needs.box and problem.domain.box is None:

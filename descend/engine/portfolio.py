@@ -13,6 +13,7 @@ from descend.solvers import Solver, ipopt
 from descend.solvers.algebra import convex_program, degrees
 from descend.solvers.epigraph_form import EpigraphForm
 from descend.solvers.flat import Flat
+from descend.solvers.least_squares import residuals
 from descend.solvers.sparsity import Sparse
 
 BRIEF = 300  # iterations of a quasi-Newton method, and a tenth of that for each variable, until Newton's takes over
@@ -105,9 +106,18 @@ def _general(problem: Problem) -> list[Stage]:
             Stage(lagrangian, None, "if that stalls", fallback=True),
         ]
     closer = Stage(solvers.TrustRegion(), None, "second derivatives from the best point, if that is not certified")
+    first = Stage(
+        quasi_newton(problem, BRIEF + BRIEF // 10 * problem.domain.size), None, "smooth: gradients cost least"
+    )
+    squares = residuals(problem)
+    if squares is not None and squares.manageable(problem.domain.size):
+        fitted = Stage(solvers.LeastSquares(), None, "a sum of squares: Gauss-Newton steps on its residuals")
+        begin = [fitted, dataclasses.replace(first, reason="if that stalls", fallback=True)]
+    else:
+        begin = [first]
     others = [solvers.TrustRegion(), solvers.SLSQP(), *(stage.solver for stage in interior)]
     return [
-        Stage(quasi_newton(problem, BRIEF + BRIEF // 10 * problem.domain.size), None, "smooth: gradients cost least"),
+        *begin,
         closer,
         *(Stage(solver, None, again, alternative=True) for solver in others if problem.domain.size <= FEW),
         closer,

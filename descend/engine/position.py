@@ -31,6 +31,8 @@ class Position:
         attempt, stage, segment: which start, which stage of the plan, which segment of it comes next.
         agreed: whether two stages of the attempt came from its start to the same value.
         nudges: how often the stage began again near a stationary point that is no minimum.
+        rescaled: how often the attempt began again in scales measured at its best point.
+        scale: those in use; None: the plan's.
         segments: how many were done in all.
         units: evaluations that the inspection and the solvers made.
         stage_units: all evaluations when the stage began.
@@ -45,6 +47,8 @@ class Position:
     segment: int = 0
     agreed: bool = False
     nudges: int = 0
+    rescaled: int = 0
+    scale: list[float] | None = None
     segments: int = 0
     units: int = 0
     stage_units: int = 0

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from descend.engine import position as positions
+from descend.engine import scaling
 from descend.engine.draws import draw
 from descend.engine.evaluate import Evaluator
 from descend.engine.finds import Finds, gain
@@ -141,7 +142,7 @@ class Run:
     def _enter(self) -> tuple[Progress | None, bool, str, bool]:
         """Begin a stage from the best point of the attempt, or an attempt from its start."""
         position, improved = self.position, False
-        if position.stage == 0 and not position.nudges:
+        if position.stage == 0 and not position.nudges and not position.rescaled:
             self.finds.begin()
             _, improved = self._offer(self.starts[position.attempt])
             if self.finds.here.x is None and not self.plan.problem.black_box:
@@ -268,8 +269,10 @@ class Run:
         following = None if proved else self.plan.after(position.stage, stalled, certified, position.agreed)
         if following is not None:
             position.stage = following
+        elif not certified and scaling.begin_again(self):
+            return
         elif position.attempt + 1 < len(self.starts) and not proved:
-            position.attempt, position.stage, position.agreed = position.attempt + 1, 0, False
+            position.attempt, position.stage, position.agreed, position.rescaled = position.attempt + 1, 0, False, 0
         else:
             position.ended = "the answer is certified" if certified else reason
 

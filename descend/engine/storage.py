@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from descend.engine import position as positions
+from descend.engine import scaling
 from descend.engine.position import Mark, Position
 
 if TYPE_CHECKING:
@@ -82,10 +83,12 @@ class Storage:
 
         def like(position: Position) -> Any:
             run.position = position
+            scaling.use(run)
             return run.stage.solver.init(run.problem, start, run.key)
 
         mark, run.trace = positions.read(leaves, meta, run.evaluator.tolerance, like, start)
         run.position, run.state = mark.position, mark.state
+        scaling.use(run)
         run.finds.here, run.finds.best, run.finds.candidate = mark.here, mark.best, mark.candidate
         run.evaluator.units, run.evaluator.failures, run.finds.units, run.finds.useless = mark.counts
         run.evaluator.error, run.before = mark.error, mark.seconds

@@ -8,8 +8,10 @@ import numpy as np
 from descend.engine.evaluate import Evaluator
 from descend.inspection import ray
 from descend.inspection.feasibility import endless
+from descend.inspection.recession import recession
 from descend.problem import Problem
 
+GONE = 100.0  # scales from the start, beyond which the way of a black box is followed
 FAR, LOW = 1e4, -1e6  # scales from the origin, and losses, beyond which a problem may have no minimum
 
 
@@ -47,3 +49,33 @@ def to_point(evaluator: Evaluator, x: Any, key: jax.Array) -> Any:
     if np.any(scores.violation > evaluator.tolerance) or not endless(scores.losses[:, 0]):
         return None
     return domain.unravel(end - start)
+
+
+def by_values(evaluator: Evaluator, x: Any, start: Any, key: jax.Array) -> Any:
+    """A ray from x along which values fall without end, without derivatives; or None.
+
+    Tried are a direction in which a linear problem has no end, and, for a black box that led far away, the way that led
+    there. Thirteen values each.
+    """
+    problem = evaluator.problem
+    if evaluator.noisy or problem.adversary or x is None:
+        return None
+    domain, scale = problem.domain, np.broadcast_to(problem.domain.scale, (problem.domain.size,))
+    ways = []
+    if domain.discrete and not problem.black_box:
+        ways.append(recession(problem))
+    elif problem.black_box and domain.convex and not domain.discrete:
+        way = np.asarray(domain.ravel(x), np.float64) - np.asarray(domain.ravel(start), np.float64)
+        length = np.max(abs(way / scale), initial=0.0)
+        ways.append(way / length if length >= GONE else None)
+    for way in ways:
+        if way is None:
+            continue
+        begin = np.asarray(domain.ravel(x), np.float64)
+        path = [domain.unravel(begin + step * way) for step in (0.0, *10.0 ** np.arange(13.0))]
+        if not all(bool(domain.contains(point)) for point in path):
+            continue
+        scores = evaluator.many(jax.tree.map(lambda *leaves: np.stack(leaves), *path), key[None])
+        if np.all(scores.violation <= evaluator.tolerance) and endless(scores.losses[:, 0]):
+            return domain.unravel(way)
+    return None

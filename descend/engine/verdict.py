@@ -2,19 +2,24 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from descend.engine.position import lower_bound
 from descend.engine.run import Run
-from descend.engine.unbounded import distance, to_infinity, to_point, traceable
-from descend.inspection import least_violation
+from descend.engine.unbounded import by_values, distance, to_infinity, to_point, traceable
+from descend.inspection import conflict, least_violation
 from descend.problem import Problem
 from descend.program.structure import Degree
 from descend.solution import Certificate, Solution, Status
 from descend.solvers import Enumeration
-from descend.solvers.algebra import degrees
+from descend.solvers.algebra import convex_program, degrees
+from descend.solvers.flat import Flat
+from descend.solvers.highs import INFEASIBLE
+
+FEW = 8  # entries of a constraint that a message lists
 
 
 class Verdict:
@@ -104,6 +109,11 @@ class Verdict:
             solution.message = "every member was evaluated and none is feasible"
             self._evidence("proved", solution.message)
             return Status.INFEASIBLE
+        if self.problem.domain.discrete and self.ending.message == INFEASIBLE:
+            solution.conflicts = conflict.of_whole_numbers(self.problem)
+            solution.message = f"no member satisfies {' and '.join(solution.conflicts)}"
+            self._evidence("proved", "branch and bound by HiGHS left no member")
+            return Status.INFEASIBLE
         if self.traceable and not self.ending.interrupted and self._time_left():
             status = self._least_violating()
             if status is not None:
@@ -117,7 +127,7 @@ class Verdict:
         """Take the point that violates least, if that is less than the answer does; the status that it shows."""
         run, solution = self.run, self.solution
         try:
-            x, conflicts, stationary = least_violation(self.problem, solution.x, run.key)
+            x, conflicts, stationary, entries = least_violation(self.problem, solution.x, run.key)
         except Exception as error:  # whatever a derivative of user code raises
             solution.message += f"; the search for a feasible point failed: {error}"
             return None
@@ -130,18 +140,29 @@ class Verdict:
         if not stationary:
             return None
         solution.conflicts = conflicts
-        solution.message = f"no point satisfies {' and '.join(conflicts)}"
-        if self._linear():
-            self._evidence("proved", "the constraints are linear: the least violation nearby is the least of all")
+        solution.message = f"no point satisfies {' and '.join(self._said(name, entries) for name in conflicts)}"
+        if self._convex():
+            kind = "linear" if self._linear() else "convex"
+            self._evidence("proved", f"the constraints are {kind}: the least violation nearby is the least of all")
         else:
             solution.message = solution.message.replace("no point", "no nearby point")
             self._evidence("local", "the violation cannot be lowered nearby")
         return Status.INFEASIBLE
 
+    def _said(self, name: str, entries: Mapping[str, list[int]]) -> str:
+        """A constraint with those of its values that conflict, as one would index it."""
+        shapes = dict(zip((c.name for c in self.problem.subject_to), Flat(self.problem).shapes, strict=True))
+        listed = ", ".join(map(str, entries.get(name, [])[:FEW])) + ", ..." * (len(entries.get(name, [])) > FEW)
+        return f"{name}[{listed}]" if listed and shapes[name] != () else name
+
     def _linear(self) -> bool:
         """Whether all constraints are linear, over a convex domain."""
         known = degrees(self.problem)
         return known is not None and self.problem.domain.convex and bool(np.all(known.constraints <= Degree.LINEAR))
+
+    def _convex(self) -> bool:
+        """Whether the constraints are read to bound a convex set."""
+        return self._linear() or (self.problem.domain.convex and convex_program(self.problem) is not None)
 
     def _replace(self, x: Any, loss: float, violation: float) -> None:
         solution, row = self.solution, self.solution.rows[0]
@@ -160,6 +181,11 @@ class Verdict:
         if solution.ray is not None:
             solution.message = "the objective improves without end along the ray"
             return True
+        if not solution.violation > solution.certificate.tolerance and solution.certificate.evidence == "none":
+            solution.ray = by_values(run.evaluator, solution.x, run.starts[0], run.key)
+            if solution.ray is not None:
+                solution.message = "the objective improves without end along the ray"
+                return True
         solution.ray = to_point(run.evaluator, solution.x, run.key)
         if solution.ray is not None:
             solution.message = "the objective improves without end towards the end of the ray"

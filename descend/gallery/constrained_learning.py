@@ -115,7 +115,7 @@ def measured(stated, w):
 
 def trained(stated, w, damping):
     """By duality: log10 of what `measured` gives for the last iterate."""
-    solver = PrimalDual(learning_rate=RATE, dual_rate=0.02, damping=damping, steps=STEPS)
+    solver = PrimalDual(learning_rate=RATE, dual_rate=0.02, damping=damping, steps=STEPS, restored=False)
     state, done = solver.init(stated, w, jax.random.key(0)), False
     while not done:
         state, progress = solver.step(stated, state)

@@ -2,16 +2,13 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from descend.problem import Problem
-from descend.program import squares
 from descend.program.structure import Degree
 from descend.solvers.algebra import convex_program, degrees
 from descend.solvers.flat import Flat
-from descend.solvers.segments import nanoseconds
-from descend.solvers.sparsity import LONG
+from descend.solvers.least_squares import residuals
 
 FAR = 10.0  # scales from x within which a bound holds where the domain has none
 
@@ -38,23 +35,11 @@ def of_constancy(problem: Problem, loss: float) -> Bound | None:
 def of_squares(problem: Problem) -> Bound | None:
     """The constant part of a loss that is written as a sum of squares plus a constant; None where it is not."""
 
-    def build() -> float | None:
-        x = jnp.zeros(problem.domain.size, jnp.result_type(float))
-        try:
-            if not nanoseconds(problem) <= LONG:
-                return None
-            program = Flat(problem).program()
-            found = squares.read(lambda v: program(v)[0][0], x)
-        except Exception:  # what cannot be read is not known
-            return None
-        return None if found is None else found.constant
-
-    fixed = problem.given is None and problem.data is None
-    constant = problem.compiled("squares", build) if fixed else build()
-    return None if constant is None else Bound(constant, "the loss is a sum of squares")
+    found = residuals(problem)
+    return None if found is None else Bound(found.constant, "the loss is a sum of squares")
 
 
-def of_convexity(problem: Problem, point: np.ndarray, loss: float, rest: np.ndarray, lost: float) -> Bound | None:
+def of_convexity(flat: Flat, point: np.ndarray, loss: float, rest: np.ndarray, lost: float) -> Bound | None:
     """The bound that multipliers prove for a convex program that is linear or quadratic; None for other problems,
     and for domains that are no box.
 
@@ -62,7 +47,7 @@ def of_convexity(problem: Problem, point: np.ndarray, loss: float, rest: np.ndar
     multiplier times c'(x)(y - x) is at most the multiplier times the distance of c(x) from its bound.
 
     Args:
-        problem: the problem.
+        flat: the problem.
         point: x, flat.
         loss: f(x).
         rest: what is left of the Lagrangian's gradient, in scaled variables, shape (n,).
@@ -71,10 +56,10 @@ def of_convexity(problem: Problem, point: np.ndarray, loss: float, rest: np.ndar
     Returns:
         The bound on points of the domain that are within `FAR` scales of x in the directions that have no bounds.
     """
+    problem, scale = flat.problem, flat.scale
     hull = problem.domain.polyhedron
     if hull is None or problem.domain.box is None or convex_program(problem) is None:
         return None
-    scale = np.broadcast_to(problem.domain.scale, point.shape)
     with np.errstate(invalid="ignore"):
         reach = np.maximum(hull.upper - point, point - hull.lower) / scale
     reach = np.where(np.isfinite(reach), reach, FAR * np.maximum(1.0, abs(point) / scale))

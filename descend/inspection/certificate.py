@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
-from descend.inspection import bounds, curvature, epigraph, equilibrium, neighborhood, objectives, polyhedral
+from descend.inspection import bounds, curvature, epigraph, equilibrium, neighborhood, objectives, polyhedral, scales
 from descend.inspection.charts import chartable, charted
 from descend.inspection.forces import Balance, Near, in_box, in_convex_set
 from descend.problem import Problem
@@ -90,14 +90,21 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
             evaluations=flat.evaluations + spent,
         )
     violation = float(flat.violation(constraints))
+    scale = scales.measured(flat, point) if whole else None
+    if scale is not None:
+        flat = flat.rescaled(scale)
+        near = Near.find(flat, point, constraints, np.sqrt(limit))
     obstacle = "" if np.isfinite(loss) and np.isfinite(gradient).all() else "the gradient is not finite at x"
     if near is None:
         obstacle = "the Jacobian of the active constraints is too large to certify"
     if obstacle or near is None:
         return Certificate(violation, tolerance=limit, note=obstacle, evaluations=flat.evaluations)
     around = neighborhood.survey(flat, point, gradient, near.index, near.rows, limit, variation)
-    balance = in_convex_set if problem.domain.box is None else in_box
-    state = balance(flat, point, gradient, near, limit, min(1.0, around.variation) or 1.0)
+    balance, unit = in_convex_set if problem.domain.box is None else in_box, min(1.0, around.variation) or 1.0
+    state = balance(flat, point, gradient, near, limit, unit)
+    if violation <= limit < state.worse and problem.domain.box is not None:
+        # Of many multipliers that balance, some are of bounds at a distance: none of these is asked again.
+        state = min(state, in_box(flat, point, gradient, near, limit, unit, reach=limit), key=lambda each: each.worse)
     problems = _first_order(flat, x, violation, state, around, limit)
     ratio, nature = None, ""
     if not problems:
@@ -106,7 +113,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
     if not problems:
         bound = None
         if whole:
-            convex = bounds.of_convexity(problem, point, loss, state.rest, state.lost(near))
+            convex = bounds.of_convexity(flat, point, loss, state.rest, state.lost(near))
             known = [
                 each
                 for each in (bounds.of_constancy(problem, loss), bounds.of_squares(problem), convex)
@@ -118,6 +125,8 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         if bound is not None and proved:
             notes.append(f"no feasible point is better by more than {gap:.2g}: {bound.reason}")
         evidence = "proved" if proved else "local"
+    if flat.measured is not None:
+        notes.append(f"variables in scales from {flat.scale.min():.0e} to {flat.scale.max():.0e}, which were measured")
     if np.finfo(flat.dtype).bits < 64:
         notes.append(f"{flat.dtype} limits the check to {limit:g}")
     found = Certificate(
@@ -128,6 +137,7 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         multipliers=_by_name(flat, near, state.forces),
         bound_multipliers=state.carried,
         scale=state.unit,
+        scales=flat.measured,
         tolerance=limit,
         gap=gap,
         evidence=evidence,

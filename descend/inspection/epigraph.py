@@ -47,15 +47,18 @@ def better(check: Callable[..., Certificate], problem: Problem, x: Any, found: C
 def _said_of(form: EpigraphForm, found: Certificate, spent: int) -> Certificate:
     """The form's certificate as one of the problem."""
     kept = {name: each for name, each in found.multipliers.items() if name != form.gaps}
-    carried = found.bound_multipliers
+    whole = (form.problem.domain.size,)
+
+    def own(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None or values.shape != whole else values[form.columns]
+
     note = f"{found.note}; {form.kinks} of {form.count} kinks are variables above or below their pieces"
     local = not form.everywhere
     return dataclasses.replace(
         found,
         multipliers=kept,
-        bound_multipliers=None
-        if carried is None or carried.shape != (form.problem.domain.size,)
-        else carried[form.columns],
+        bound_multipliers=own(found.bound_multipliers),
+        scales=own(found.scales),
         evidence="local" if local else found.evidence,
         gap=None if local else found.gap,
         note=note,

@@ -74,6 +74,9 @@ def together(problem: Problem, certificates: list[Certificate], orders: list[np.
         bounds = np.zeros(problem.domain.size)
         for c, order in zip(certificates, orders, strict=True):
             bounds[order] = c.bound_multipliers
+    scales = problem.domain.scale.astype(np.float64)
+    for c, order in zip(certificates, orders, strict=True):
+        scales[order] = scales[order] if c.scales is None else c.scales
     kinds = {c.evidence for c in certificates}
     evidence = "none" if "none" in kinds else "local" if "local" in kinds else "proved"
     who = ("those who minimize", "the adversary")
@@ -88,6 +91,7 @@ def together(problem: Problem, certificates: list[Certificate], orders: list[np.
         curvature=min(curvatures) if len(curvatures) == 2 else None,
         bound_multipliers=bounds,
         scale=min(c.scale for c in certificates),
+        scales=None if all(c.scales is None for c in certificates) else scales,
         tolerance=worst("tolerance"),
         gap=worst("gap"),
         evidence=evidence,

@@ -1,5 +1,7 @@
 """Where no point can be feasible, and where the loss has no end: evidence for `infeasible` and `unbounded`."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -7,12 +9,14 @@ import numpy as np
 import scipy.optimize
 from scipy import sparse
 
+from descend.inspection import conflict
 from descend.problem import Problem
 from descend.solvers.flat import Flat
 from descend.solvers.saddle_system import SaddleSystem
 from descend.solvers.sparsity import Sparse, stretched, unit_rows
 
-STARTS = 4  # besides the point given
+STARTS = 4  # besides the point given, near the domain's start, and as many far from it
+WIDE = 10.0  # scales
 MOST = 12  # conflicting constraints that are tried one by one
 STATIONARY = 1e-5  # of a gradient whose terms are of unit length
 
@@ -24,6 +28,7 @@ class LeastViolation(NamedTuple):
         x: shaped like `over`, NumPy float64, inside the domain.
         conflicts: names of constraints that no point near x satisfies together; empty if x is feasible or the search
             did not end. None of them can be left out, unless there were too many to try.
+        entries: of the values of each of them, flat, where the constraints are linear: none can be left out.
         stationary: whether the violation at x is positive and a minimum to first order: the residuals are multipliers
             whose forces balance, which for linear (convex) constraints proves that no point is feasible (Farkas).
     """
@@ -31,13 +36,15 @@ class LeastViolation(NamedTuple):
     x: Any
     conflicts: list[str]
     stationary: bool
+    entries: Mapping[str, list[int]] = MappingProxyType({})
 
 
 def least_violation(problem: Problem, x: Any, key: Any) -> LeastViolation:
     """Minimizes the squared scaled residuals of the constraints over the domain, from x and a few other points.
 
-    By trust-region least squares where the domain is a box, else by projected gradient steps. When all minima found are
-    infeasible, constraints are left out one by one as long as the rest still conflict.
+    By a quadratic program where the constraints are linear; by trust-region least squares where the domain is a box,
+    else by projected gradient steps. When all minima found are infeasible, constraints are left out one by one as long
+    as the rest still conflict.
 
     Args:
         problem: traceable, with a continuous domain.
@@ -53,11 +60,17 @@ def least_violation(problem: Problem, x: Any, key: Any) -> LeastViolation:
     flat = Flat(problem)
     samples = [problem.domain.sample(k) for k in jax.random.split(key, STARTS - 1)]
     starts = [flat.vector(start) for start in (x, problem.domain.start(), *samples)]
+    if flat.dense:  # where there are no bounds, samples are of one scale
+        away = WIDE * np.random.default_rng(0).normal(size=(STARTS, flat.size)) * flat.scale
+        starts += [flat.round(flat.project(starts[1] + step)) for step in away]
     everything = np.ones(flat.constraints, bool)
     best, violated, stationary = _search(flat, starts, everything)
     if not violated or not stationary:
         return LeastViolation(flat.tree(best), [], False)
     owner = np.repeat(np.arange(len(flat.shapes)), [int(np.prod(shape, dtype=int)) for shape in flat.shapes])
+    found = _named(flat, best)
+    if found:
+        return LeastViolation(flat.tree(best), list(found), True, found)
     residual = abs(flat.residual(flat.values(best[None])[1][0]))
     kept = [int(i) for i in np.unique(owner[residual > 1e-6 * residual.max()])]
     if 1 < len(kept) <= MOST:
@@ -67,6 +80,17 @@ def least_violation(problem: Problem, x: Any, key: Any) -> LeastViolation:
             if violated and stationary:
                 kept = others
     return LeastViolation(flat.tree(best), [problem.subject_to[i].name for i in kept], True)
+
+
+def _named(flat: Flat, best: np.ndarray) -> dict[str, list[int]]:
+    """An irreducible set of conflicting linear constraints, by name and entry, that is proved to be one; or nothing."""
+    rows = conflict.irreducible(flat)
+    if rows is None:
+        return {}
+    _, violated, stationary = _search(flat, [best], np.isin(np.arange(flat.constraints), rows))
+    if not (violated and stationary):
+        return {}
+    return conflict.named(flat, rows)
 
 
 def _search(flat: Flat, starts: list[np.ndarray], chosen: np.ndarray) -> tuple[np.ndarray, bool, bool]:
@@ -93,6 +117,9 @@ def _search(flat: Flat, starts: list[np.ndarray], chosen: np.ndarray) -> tuple[n
     descend = _projected_gradient if flat.problem.domain.box is None else _trust_region
     if large is not None:
         descend = _damped
+    known = conflict.least(flat, rows)
+    if known is not None:
+        starts, descend = [known], lambda flat, start, residual, jacobian: start
     best, least = starts[0], np.inf
     for start in starts:
         with np.errstate(all="ignore"):  # residuals of 1e10 stand for what is not finite

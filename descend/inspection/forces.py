@@ -102,18 +102,29 @@ class Balance:
     weak: bool
     unit: float
 
+    @property
+    def worse(self) -> float:
+        """The larger one of stationarity and complementarity."""
+        return max(self.stationarity, self.complementarity)
+
     def lost(self, near: Near) -> float:
         """What the forces at a distance from their constraints and bounds may cost: the sum of force times distance."""
         held = np.append(self.forces * near.gaps, self.pull * self.reach)
         return float(np.sum(abs(held)))
 
 
-def in_box(flat: Flat, point: np.ndarray, gradient: np.ndarray, near: Near, limit: float, unit: float) -> Balance:
-    """The multipliers of bounds are what is left of the gradient, where its sign allows."""
+def in_box(
+    flat: Flat, point: np.ndarray, gradient: np.ndarray, near: Near, limit: float, unit: float, reach: float = 0.0
+) -> Balance:
+    """The multipliers of bounds are what is left of the gradient, where its sign allows.
+
+    A bound may carry a force within a reach, in scaled variables: 0 stands for the square root of the limit, because
+    iterates of interior points keep away from their bounds.
+    """
+    reach = reach or np.sqrt(limit)
     lower, upper = flat.problem.domain.box  # type: ignore[misc]
     slope, normals = gradient * flat.scale, near.normals(flat.scale)
     below, above = abs(point - lower) / flat.scale, abs(upper - point) / flat.scale
-    reach = np.sqrt(limit)
     low, high = below <= reach, above <= reach
     forces = multipliers.balance(slope, normals, near.equality, near.gaps, low, high)
     total = slope + forces @ normals

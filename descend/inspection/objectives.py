@@ -88,7 +88,7 @@ def restated(problem: Problem, x: Any, shares: Mapping[str, float]) -> tuple[Pro
     added = [kept(name, loss) for name, loss in zip(problem.objectives, losses, strict=True)]
     single = Problem(
         functools.wraps(problem.objective)(total),
-        problem.over,
+        problem.domain,
         [*problem.subject_to, *added],
         sense=problem.sense,
         given=problem.given,

@@ -86,6 +86,8 @@ def restore(body: dict[str, Any], stored: dict[str, np.ndarray]) -> Solution:
         name.removeprefix("multipliers/"): a for name, a in stored.items() if name.startswith("multipliers/")
     }
     made["bound_multipliers"] = stored.get("bound_multipliers")
+    if made.get("scales") is not None:
+        made["scales"] = np.array(made["scales"], np.float64)
     trace = dict(body["trace"])
     for name in ("seconds", "value", "current"):
         trace[name] = [_number(v) for v in trace[name]]

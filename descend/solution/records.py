@@ -83,6 +83,8 @@ class Certificate:
             gradient is checked, by name.
         kinks: how many kinks the conditions reckon with, each a variable above or below its pieces; the other entries
             are of the problem in that form, the multipliers those of the problem's own constraints and bounds.
+        scales: of the variables, flat, where some were measured, because none are stated and a scale of 1 is far off;
+            None: the domain's.
     """
 
     violation: float
@@ -99,6 +101,7 @@ class Certificate:
     evaluations: int = 0
     weights: dict[str, float] = field(default_factory=dict)
     kinks: int = 0
+    scales: np.ndarray | None = None
 
 
 @dataclass

@@ -13,6 +13,7 @@ from descend.solvers.interior_point import InteriorPoint
 from descend.solvers.ipopt import Ipopt
 from descend.solvers.jacobian_descent import JacobianDescent
 from descend.solvers.kkt_newton import KKTNewton
+from descend.solvers.least_squares import LeastSquares
 from descend.solvers.population import Population
 from descend.solvers.primal_dual import PrimalDual
 from descend.solvers.proximal_gradient import ProximalGradient
@@ -41,6 +42,7 @@ __all__ = [
     "Ipopt",
     "JacobianDescent",
     "KKTNewton",
+    "LeastSquares",
     "Needs",
     "Population",
     "PrimalDual",

@@ -12,7 +12,7 @@ from descend.program import coloring
 from descend.program.structure import Degree
 from descend.solvers.flat import BLOCK, Flat
 from descend.solvers.saddle_system import negative
-from descend.solvers.sparsity import Sparse
+from descend.solvers.sparsity import Sparse, stretched
 from descend.solvers.sparsity import known as known_structure
 
 ROUNDING = 1e-11  # of the largest eigenvalue: less negative curvature than that is none
@@ -67,6 +67,17 @@ class Coefficients(NamedTuple):
     rows: sparse.csr_array
     offsets: np.ndarray
     bowls: dict[int, np.ndarray]
+
+    def scaled(self, scale: np.ndarray) -> "Coefficients":
+        """The same of z = x / scale."""
+        return Coefficients(
+            self.constant,
+            self.slope * scale,
+            None if self.curve is None else stretched(self.curve, scale, scale),
+            sparse.csr_array(stretched(self.rows, np.ones(len(self.offsets)), scale)),
+            self.offsets,
+            {index: stretched(bowl, scale, scale) for index, bowl in self.bowls.items()},
+        )
 
 
 def coefficients(flat: Flat, known: Degrees) -> Coefficients:
@@ -128,8 +139,9 @@ def convex_program(problem: Problem) -> tuple[Degrees, Coefficients] | None:
 
     def build() -> tuple[bool, Coefficients]:
         found = coefficients(flat, known)
-        good = found.curve is None or convex(found.curve)
-        for index, bowl in found.bowls.items():
+        even = found.scaled(flat.scale)  # an eigenvalue is small beside others in the variables' units only
+        good = even.curve is None or convex(even.curve)
+        for index, bowl in even.bowls.items():
             good = good and (not np.isfinite(flat.lower[index]) or convex(-bowl))
             good = good and (not np.isfinite(flat.upper[index]) or convex(bowl))
         return good, found

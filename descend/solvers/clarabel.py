@@ -51,8 +51,9 @@ class Clarabel(Solver):
         read, hull = convex_program(problem), problem.domain.polyhedron
         if read is None or hull is None:
             raise ValueError("Clarabel needs a convex quadratic problem over sets that linear conditions state")
-        flat, found = Flat(problem), read[1]
-        n = flat.size
+        flat = Flat(problem)
+        n, scale, found = flat.size, flat.scale, read[1].scaled(flat.scale)
+        hull = hull.scaled(scale)
         curve = (
             sparse.csc_array((n, n))
             if found.curve is None
@@ -70,7 +71,7 @@ class Clarabel(Solver):
         x = np.asarray(answer.x, np.float64)
         status = str(answer.status)
         good = np.isfinite(x).all() and status in SOLVED
-        x = np.clip(x, hull.lower, hull.upper) if good else state.x
+        x = np.clip(x, hull.lower, hull.upper) * scale if good else state.x
         loss = float(flat.gradient(x)[0])
         units = flat.evaluations
         point = problem.domain.project(problem.domain.unravel(x))

@@ -26,29 +26,38 @@ class Flat:
 
     Args:
         problem: a problem whose functions can be traced; one that was restated with a merit has no constraints.
+        scale: of the variables, in place of the domain's, shape (n,).
 
     Attributes:
         stated: its constraints.
         evaluations: units spent so far; a gradient counts 3, a Hessian-vector product 6.
         scale: of the variables, shape (n,).
+        unstated: which of them nobody stated, shape (n,).
         lower, upper, unit: bounds and scale of the constraint values, each of shape (m,).
         dtype: the precision in which JAX evaluates.
     """
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, scale: np.ndarray | None = None):
         self.problem = problem if problem.route is None else problem.via(None)
         self.evaluations = 0
         self._last: tuple[np.ndarray, tuple[float, np.ndarray, np.ndarray, np.ndarray]] | None = None
         self.size = problem.domain.size
         # Whole numbers are no box to be clipped to, though they lie in one.
         self._box = None if problem.domain.discrete else problem.domain.box
-        self.scale = np.broadcast_to(problem.domain.scale, (self.size,)).astype(np.float64)
+        self.scale = np.broadcast_to(problem.domain.scale if scale is None else scale, (self.size,)).astype(np.float64)
+        self.unstated = problem.domain.unstated
         self.stated = problem.subject_to if problem.merit is None else ()
         self.dtype, self.shapes, self.value_shapes = problem.compiled("flat", self._read)
         stated = list(zip(self.stated, self.shapes, strict=True))
         self.lower = _join([np.broadcast_to(c.lower, shape) for c, shape in stated])
         self.upper = _join([np.broadcast_to(c.upper, shape) for c, shape in stated])
         self.unit = _join([np.broadcast_to(c.scale, shape) for c, shape in stated])
+
+    def rescaled(self, scale: np.ndarray) -> "Flat":
+        """The same functions with other scales, the same programs and count of evaluations."""
+        twin = Flat(self.problem, scale)
+        twin.evaluations, twin._last = self.evaluations, self._last
+        return twin
 
     def program(self) -> Callable[[Any], list[Any]]:
         """From a vector to the loss, shape (1,), and each constraint's numbers, for readers of programs.
@@ -78,6 +87,11 @@ class Flat:
             for c, value in zip(self.stated, shapes.constraints, strict=True)
         ]
         return dtype, broad, [value.shape for value in shapes.constraints]
+
+    @property
+    def measured(self) -> np.ndarray | None:
+        """The scales, if some of them are not those that the user stated or would have got; else None."""
+        return self.scale if np.any(self.unstated & (self.scale != 1.0)) else None
 
     @property
     def constraints(self) -> int:

@@ -19,6 +19,7 @@ SETTLED = (
     "unbounded",
     "primal infeasible or unbounded",
 )  # after which another solver finds nothing else
+INFEASIBLE = "HiGHS: infeasible"  # its reason where no member is left
 LISTENED = ("MipInterrupt", "SimplexInterrupt", "IpmInterrupt", "MipImprovingSolution")
 
 
@@ -38,11 +39,13 @@ class Highs(Solver):
 
     Args:
         gap: relative gap between value and bound at which branch and bound ends.
+        nodes: of branch and bound, at most; 0 for no limit.
 
     Source: Huangfu & Hall (2018).
     """
 
     gap: float = 1e-9
+    nodes: int = 0
     NEEDS: ClassVar[Needs] = Needs(gradient=True, true_gradient=True, deterministic=True, linear=True)
 
     def init(self, problem: Problem, start: Any, key: jax.Array) -> HighsState:
@@ -55,7 +58,9 @@ class Highs(Solver):
         hull = problem.domain.relax().polyhedron
         if known is None or not known.linear or hull is None:
             raise ValueError("Highs needs a linear problem over sets that linear conditions state")
-        found, whole = coefficients(flat, known), integral(problem)
+        whole = integral(problem)
+        scale = np.where(whole, 1.0, flat.scale)
+        found, hull = coefficients(flat, known).scaled(scale), hull.scaled(scale)
         rows = sparse.csr_array(sparse.vstack([found.rows, hull.rows]))
         program = highspy.HighsLp()
         lower = np.concatenate([flat.lower - found.offsets, hull.values])
@@ -72,9 +77,11 @@ class Highs(Solver):
             kinds = highspy.HighsVarType
             program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
         native = silent()
-        listener = Listener(problem, state.x)
+        listener = Listener(problem, state.x / scale, scale)
         for name, value in {"mip_rel_gap": self.gap, "mip_abs_gap": 1e-9, "threads": 1, "random_seed": 0}.items():
             native.setOptionValue(name, value)
+        if self.nodes:
+            native.setOptionValue("mip_max_nodes", self.nodes)
         native.setCallback(listener, None)
         for each in LISTENED:
             native.startCallback(getattr(highspy.cb.HighsCallbackType, f"kCallback{each}"))
@@ -83,12 +90,12 @@ class Highs(Solver):
         if listener.error is not None:
             raise listener.error
         status, info = native.modelStatusToString(native.getModelStatus()).lower(), native.getInfo()
-        x = np.asarray(native.getSolution().col_value, np.float64)
-        x = listener.best if len(x) != flat.size or not np.isfinite(x).all() else np.clip(x, hull.lower, hull.upper)
-        x = np.where(whole, np.round(x), x)
+        z = np.asarray(native.getSolution().col_value, np.float64)
+        z = listener.best if len(z) != flat.size or not np.isfinite(z).all() else np.clip(z, hull.lower, hull.upper)
+        x = np.where(whole, np.round(z), z * scale)
         bound = float(info.mip_dual_bound) if whole.any() and status == "optimal" else -np.inf
         settled = status in SETTLED
-        loss = float(found.constant + found.slope @ x)
+        loss = float(found.constant + found.slope @ (x / scale))
         reason = f"HiGHS: {status}"
         signals = {"lower bound": bound} if np.isfinite(bound) else {}
         units = flat.evaluations
@@ -111,10 +118,10 @@ def silent() -> Any:
 class Listener:
     """What HiGHS calls: keeps the best point and lets the engine in. No exception may cross the native code."""
 
-    def __init__(self, problem: Problem, x: np.ndarray):
+    def __init__(self, problem: Problem, z: np.ndarray, scale: np.ndarray):
         import highspy
 
-        self.problem, self.best = problem, x
+        self.problem, self.best, self.scale = problem, z, scale
         self.improving = int(highspy.cb.HighsCallbackType.kCallbackMipImprovingSolution)
         self.error: BaseException | None = None
 
@@ -123,7 +130,7 @@ class Listener:
             self.best = np.array(told.mip_solution, np.float64)
             return
         try:
-            pause(lambda: self.problem.domain.unravel(self.best))
+            pause(lambda: self.problem.domain.unravel(self.best * self.scale))
         except BaseException as error:
             self.error = error
         if self.error is not None and answer is not None:

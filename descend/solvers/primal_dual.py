@@ -10,6 +10,7 @@ import optax
 
 from descend.problem import Problem
 from descend.solvers.descent import adam_for, minibatch, units
+from descend.solvers.repair import repair, repairable
 from descend.solvers.segments import grown, steps_per_segment, strong
 from descend.solvers.solver import Needs, Progress, Solver
 
@@ -39,6 +40,9 @@ class PrimalDual(Solver):
     What the multipliers see of a minibatch is corrected by the difference that the same rows make between the iterate
     and a snapshot, whose excess over all rows is computed once an epoch: multipliers then do not follow the noise.
 
+    The very last iterate is led back, on all rows, to the nearest point that satisfies the constraints: what the noise
+    of the minibatches leaves is less than a step, and it costs a few gradients of each constraint.
+
     The derivative of a constraint may be that of a surrogate, as `descend.relax` and `routes.straight_through` give it:
     the multipliers see its value.
 
@@ -48,6 +52,7 @@ class PrimalDual(Solver):
         damping: see above; loss over one unit of violation.
         memory: steps over which the excess is averaged.
         steps: until it is done.
+        restored: whether the last iterate is led back to the constraints, where these are few and not random.
 
     Source: Cotter et al., "Optimization with non-differentiable constraints" (2019), for surrogates;
         Sohrabi et al., "On PI controllers for updating Lagrange multipliers" (2024); Elenter, Chamon and Ribeiro,
@@ -59,6 +64,7 @@ class PrimalDual(Solver):
     damping: float = 20.0
     memory: int = 5
     steps: int = 6000
+    restored: bool = True
     NEEDS: ClassVar[Needs] = Needs(gradient=True, continuous=True)
 
     def init(self, problem: Problem, start: Any, key: jax.Array) -> PrimalDualState:
@@ -78,10 +84,12 @@ class PrimalDual(Solver):
             "largest multiplier": float(jnp.max(state.multipliers, initial=0.0)),
             "largest excess": float(jnp.max(state.seen, initial=-np.inf)) if state.seen.size else 0.0,
         }
-        reason = "the steps have shrunk to zero" * done
-        return state, Progress(
-            x, float(loss), (int(state.steps) - before) * units(problem), done, reason, True, signals
-        )
+        reason, spent = "the steps have shrunk to zero" * done, (int(state.steps) - before) * units(problem)
+        if done and self.restored and repairable(problem):
+            x, cost = repair(problem, x)
+            state = state._replace(z=jnp.asarray(problem.domain.ravel(x) / problem.domain.scale, state.z.dtype))
+            spent += cost
+        return state, Progress(x, float(loss), spent, done, reason, True, signals)
 
     def _optimizer(self, problem: Problem) -> optax.GradientTransformation:
         return adam_for(problem.domain.relax(), self.learning_rate)

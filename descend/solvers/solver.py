@@ -83,6 +83,7 @@ class Needs(NamedTuple):
         finite: it lists the members of the domain.
         linear: it needs a loss and constraints that are read to be linear.
         convex: it needs every variable to have a convex domain with an exact projection.
+        squares: it needs a loss that is written as a sum of squares.
         convex_quadratic: it needs a convex quadratic loss and constraints that bound convex quadratic sets.
         kinks: all that of the problem in epigraph form, which it must have.
     """
@@ -99,6 +100,7 @@ class Needs(NamedTuple):
     finite: bool = False
     linear: bool = False
     convex: bool = False
+    squares: bool = False
     convex_quadratic: bool = False
     kinks: bool = False
 
