@@ -65,7 +65,7 @@ def soft_f_score(w):
 @case(np.array([0.1, -0.6, 0.7]))
 def split_at(x):
     """One split; the two leaves are free."""
-    guess = jnp.where(FEATURE < x[0], x[1], x[2])  #: jumps
+    guess = jnp.where(x[0] > FEATURE, x[1], x[2])  #: jumps
     return jnp.mean((guess - TARGET) ** 2) + 0.01 * jnp.sum(x**2)
 
 
