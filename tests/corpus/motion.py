@@ -19,7 +19,7 @@ def coulomb_block(x):
     """Coulomb friction against the direction of motion."""
 
     def step(v, f):
-        v = v + 0.1 * (x[0] * f - 0.4 * x[1] ** 2 * jnp.sign(v))  #: jumps
+        v = v + 0.1 * (x[0] * f - 0.4 * x[1] ** 2 * jnp.sign(v))  #: flat
         return v, v
 
     _, speeds = jax.lax.scan(step, jnp.asarray(0.05), FORCE)

@@ -125,7 +125,7 @@ def stock_policy(x):
 
     def day(stock, demand):
         stock = jnp.maximum(stock - demand, 0.0)  #: kinked
-        low = stock < x[0]  #: flat
+        low = stock < x[0]  #: jumps
         cost = jnp.where(low, 2.0, 0.0) + 0.1 * stock
         stock = jnp.where(low, x[1], stock)  #: jumps
         return stock, cost
