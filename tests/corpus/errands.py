@@ -42,7 +42,7 @@ def reservoir(x):
 @case(np.array([0.5, 0.9]))
 def charge_when_cheap(x):
     """Buys a fixed amount in each hour whose price is below a limit."""
-    cheap = PRICES < x[1]  #: flat
+    cheap = x[1] > PRICES  #: flat
     bought = jnp.sum(jnp.where(cheap, 0.25, 0.0))
     return jnp.sum(jnp.where(cheap, 0.25 * PRICES, 0.0)) + (bought - 2.0) ** 2 + 0.1 * x[0] ** 2
 
@@ -50,7 +50,7 @@ def charge_when_cheap(x):
 @case(np.array([0.7, 0.9]))
 def charge_by_rate(x):
     """The same with an amount that is chosen too."""
-    bought = jnp.where(PRICES < x[1], 0.3 * x[0], 0.0)  #: jumps
+    bought = jnp.where(x[1] > PRICES, 0.3 * x[0], 0.0)  #: jumps
     return jnp.sum(bought * PRICES) + (jnp.sum(bought) - 2.0) ** 2 + 0.1 * jnp.sum(x**2)
 
 

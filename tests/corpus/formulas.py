@@ -78,9 +78,8 @@ def remainder_of_c(x):
 
 @case(0.6 * H4)
 def in_pieces(x):
-    y = jnp.piecewise(
-        x, [x < -0.5, x > 0.5], [lambda v: -1.0 - 0.1 * v, lambda v: 1.0 + v, lambda v: 2.0 * v]
-    )  #: jumps
+    low, high, middle = (lambda v: -1.0 - 0.1 * v), (lambda v: 1.0 + v), (lambda v: 2.0 * v)
+    y = jnp.piecewise(x, [x < -0.5, x > 0.5], [low, high, middle])  #: jumps
     return jnp.sum((y - 0.3) ** 2)
 
 
