@@ -183,7 +183,8 @@ def _rounded(subject: Subject, kinks: list[tuple[Met, Break]]) -> list[Break]:
             a, b, c, d, *close = each[:, seen.output]
             gap = abs(m.slope_gap[seen.output])
             curved = (abs(close[1] - close[0]) + abs(close[3] - close[2])) / (2 * NEXT)
-            if abs(2 * (c - b) - (d - a)) < 0.3 * gap or gap < 3 * curved:
+            usual = min(gap, m.crossing.steep[seen.output])  # where a slope is infinite it is less further away
+            if abs(2 * (c - b) - (d - a)) < 0.3 * usual or gap < 3 * curved:
                 gone.append(seen)
     return gone
 

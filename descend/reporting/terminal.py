@@ -45,7 +45,8 @@ def show_findings(findings: Findings, source: dict[str, dict[int, str]], file: I
     if not findings:
         console.print("nothing found")
     if findings.trust is not None:
-        numbers = ", ".join(f"{name} {said(float(value))}" for name, value in findings.trust._asdict().items())
+        named = {name: value for name, value in findings.trust._asdict().items() if name != "line"}
+        numbers = ", ".join(f"{name} {said(float(value))}" for name, value in named.items())
         console.print(Text(f"plain gradient: {findings.trust.verdict} ({numbers})"))
         if findings.trust.why:
             console.print(Text(f"  {findings.trust.why}"))
