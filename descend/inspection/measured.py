@@ -12,7 +12,7 @@ from descend.program.source import Place
 
 BENT = 1e-7  # of the steepest slope: a smaller change of slope is no kink; more in float32
 FURTHER = 1e-4  # of a line: where the change of slope at a kink is seen again
-NEXT = 16  # widths of a closed crossing: where its curvature is seen
+NEXT = 16  # widths of a closed crossing: where a slope that only bends has changed more
 SHARE = 0.01  # of a jump: a line that does less than this to it has no part in it
 
 
@@ -165,8 +165,8 @@ def _part(subject: Subject, m: Met, group: Group, free: Outcome, held: Outcome, 
 
 
 def _rounded(subject: Subject, kinks: list[tuple[Met, Break]]) -> list[Break]:
-    """Those that are none: what the curvature nearby explains over so short a distance, and a slope that is badly rounded
-    close to the place (a quotient of two zeros) but does not change further away."""
+    """Those that are none: a slope that changes more over a longer stretch, as by curvature or beside a power such as
+    |x|^1.5, and one that is badly rounded close to the place (a quotient of two zeros) but does not change further away."""
     gone = []
     for first in range(0, len(kinks), LINES // 2):
         some = kinks[first : first + LINES // 2]
@@ -182,9 +182,9 @@ def _rounded(subject: Subject, kinks: list[tuple[Met, Break]]) -> list[Break]:
         for each, (m, seen) in zip(slopes, some, strict=True):
             a, b, c, d, *close = each[:, seen.output]
             gap = abs(m.slope_gap[seen.output])
-            curved = (abs(close[1] - close[0]) + abs(close[3] - close[2])) / (2 * NEXT)
+            grows = abs(close[3] - close[0]) > 2 * abs(close[2] - close[1])
             usual = min(gap, m.crossing.steep[seen.output])  # where a slope is infinite it is less further away
-            if abs(2 * (c - b) - (d - a)) < 0.3 * usual or gap < 3 * curved:
+            if abs(2 * (c - b) - (d - a)) < 0.3 * usual or grows:
                 gone.append(seen)
     return gone
 

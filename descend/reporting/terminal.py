@@ -41,7 +41,7 @@ def show_findings(findings: Findings, source: dict[str, dict[int, str]], file: I
         lines = [(f"{name}: {said(value)}", "dim") for name, value in finding.evidence.items()]
         lines += [(f"-> {finding.cure}", "green")] if finding.cure else []
         for line, style in lines:
-            console.print(Padding(Text(line, style=style), (0, 0, 0, 4)))
+            console.print(Padding(Text(line, style=style), (0, 0, 0, 4), expand=False))
     if not findings:
         console.print("nothing found")
     if findings.trust is not None:

@@ -136,3 +136,10 @@ def riccati(x):
 
     p, _ = jax.lax.scan(back, jnp.eye(2), None, length=15)
     return 0.1 * jnp.trace(p) + jnp.sum(x**2)
+
+
+@case(np.array([0.3, 0.2]), "smooth")
+def discomfort(x):
+    """|e|^1.5 has a slope at zero, and no curvature."""
+    error = 0.8 * x[0] + 0.3 * FORCE * x[1] - 0.1
+    return jnp.mean(jnp.abs(error) ** 1.5) + 0.1 * jnp.sum(x**2)
