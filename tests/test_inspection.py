@@ -129,6 +129,15 @@ def test_the_side_of_a_branch_that_is_taken_for_no_number_does_not_count():
     ).words == {"smooth"}
 
 
+def test_all_of_several_conditions_are_a_condition():
+    def f(x):
+        bonus = jnp.all(x > 0.2)
+        return jnp.sum(x**2) - bonus * (1.0 + x[0])
+
+    (found,) = descend.inspect(f, at=np.array([0.3, 0.4]), thorough=False)
+    assert found.what == "jumps" and found.where["line"] == f.__code__.co_firstlineno + 1
+
+
 def test_the_quick_part_costs_little_on_a_smooth_function():
     found = by_name("coupled").found(thorough=False)
     assert found.words == {"smooth"}
