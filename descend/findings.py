@@ -76,7 +76,7 @@ _remembered: dict[str, int] = {}
 
 
 def remembered(said: str) -> int:
-    """A number that stands for a text, so that it can pass through compiled code among numbers; `recalled` undoes it."""
+    """A number that stands for a text, so that it passes through compiled code among numbers; `recalled` undoes it."""
     return _remembered.setdefault(said, len(_remembered))
 
 

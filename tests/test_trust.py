@@ -262,7 +262,7 @@ def test_values_that_fail_are_counted_and_said():
     assert whole.failed == 0 and "finite" not in whole.why
 
 
-# --- what the derivative does not see -----------------------------------------------------------------------------------
+# --- what the derivative does not see -------------------------------------------------------------------------------
 
 
 def cliffs(x):

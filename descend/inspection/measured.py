@@ -166,7 +166,8 @@ def _part(subject: Subject, m: Met, group: Group, free: Outcome, held: Outcome, 
 
 def _rounded(subject: Subject, kinks: list[tuple[Met, Break]]) -> list[Break]:
     """Those that are none: a slope that changes more over a longer stretch, as by curvature or beside a power such as
-    |x|^1.5, and one that is badly rounded close to the place (a quotient of two zeros) but does not change further away."""
+    |x|^1.5, and one that is badly rounded close to the place (a quotient of two zeros) but does not change further
+    away."""
     gone = []
     for first in range(0, len(kinks), LINES // 2):
         some = kinks[first : first + LINES // 2]

@@ -10,8 +10,8 @@ SIGMAS = (0.03, 0.1, 0.3, 1.0, 3.0)
 SIGNIFICANT = 4.0
 
 POWER = 10.0
-"""The significance that a linear function must come to: in many dimensions the noise is drawn from as few of them as this
-takes, because what cannot be seen for want of samples is not uninformative."""
+"""The significance that a linear function must come to: in many dimensions the noise is drawn from as few of them as
+this takes, because what cannot be seen for want of samples is not uninformative."""
 
 
 class Smoothed(NamedTuple):

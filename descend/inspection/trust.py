@@ -66,9 +66,9 @@ def value_and_trust(
     Values that are not finite are left out by routes: `Trust.failed` is their share, from 8 M values of a function that
     draws or on a route that blurs.
 
-    Cost: about 130 evaluations for what is unseen, where there are such lines; M times that of the route's gradient, 8 M values for that share, and M times 1 + 4 samples (smoothing routes)
-    or 2n (differences) evaluations; once each where they cannot vary. The 2 M n numbers of estimates and references are
-    kept; they are computed one after the other, because compiling random numbers under `vmap` takes longer than running
+    Cost: M times that of the route's gradient, 8 M values for that share, and M times 1 + 4 samples (smoothing routes)
+    or 2n (differences) evaluations; once each where they cannot vary; and about 130 evaluations for what is unseen, where
+    the program has lines that may jump. The 2 M n numbers of estimates and references are kept; they are computed one after the other, because compiling random numbers under `vmap` takes longer than running
     them.
 
     Args:

@@ -34,8 +34,8 @@ class Unseen(NamedTuple):
     """Attributes, float scalars:
     share: of the change of value along the ray, what happens at jumps and steps and is in no slope.
     nearest: the distance to the first of them on the ray, at most; infinity if none is met.
-    line: which line does most of it, as numbered by `findings.remembered`; where there is no jump, a line that is kinked
-        nearby; -1 for none.
+    line: which line does most of it, as numbered by `findings.remembered`; where there is no jump, a line that is
+        kinked nearby; -1 for none.
     """
 
     share: Any
@@ -59,7 +59,8 @@ def unseen(f: Callable[[Any], Any], x: Any, direction: Any, start: Any, reach: A
             nothing unseen.
         x: (n,), may be traced.
         direction: (n,), of any length; zero gives nothing.
-        start, reach: where the ray begins and ends, in lengths along the direction; x is at 0.
+        start: where the ray begins, as a length along the direction; x is at 0.
+        reach: where it ends.
         near: how far to both sides lines are named that are kinked.
 
     Cost:
