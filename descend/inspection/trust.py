@@ -67,9 +67,9 @@ def value_and_trust(
     draws or on a route that blurs.
 
     Cost: M times that of the route's gradient, 8 M values for that share, and M times 1 + 4 samples (smoothing routes)
-    or 2n (differences) evaluations; once each where they cannot vary; and about 130 evaluations for what is unseen, where
-    the program has lines that may jump. The 2 M n numbers of estimates and references are kept; they are computed one after the other, because compiling random numbers under `vmap` takes longer than running
-    them.
+    or 2n (differences) evaluations; once each where they cannot vary; and about 130 evaluations for what is unseen,
+    where the program has lines that may jump. The 2 M n numbers of estimates and references are kept; they are computed
+    one after the other, because compiling random numbers under `vmap` takes longer than running them.
 
     Args:
         f: a function of pytrees of floats to a real scalar; it may take `key`.
@@ -97,7 +97,7 @@ def value_and_trust(
     route = getattr(routed, "route", None)
     if _blurs(route) and scale is not None:
         raise ValueError(f"{route} has its own scale, its sigma: leave scale= out")
-    probe = _Probe(f, routed, via, route, (argnums,) if isinstance(argnums, int) else tuple(argnums), estimates, scale)
+    probe = _Probe(f, routed, route, (argnums,) if isinstance(argnums, int) else tuple(argnums), estimates, scale)
 
     @functools.lru_cache(maxsize=64)
     def compiled(tree: Any, places: tuple[int, ...], static: tuple[Hashable, ...]) -> Callable[..., Any]:
@@ -132,7 +132,6 @@ class _Probe:
 
     f: Callable[..., Any]
     routed: Callable[..., Any]
-    via: Any
     route: Any
     argnums: tuple[int, ...]
     estimates: int
@@ -180,7 +179,8 @@ class _Probe:
     def _unseen(self, call: Callable[..., Any], x: Any, key: Any, gradient: Any, width: Any) -> Unseen:
         """What happens at jumps and steps along the descent, for a derivative of the point; where that is zero or not
         finite, along a random direction."""
-        plain = self.routed is self.f or (self.route is self.via and self.route.GIVES in OF_THE_POINT)
+        own = getattr(self.routed, "__wrapped__", None) is self.f  # not a route on another route
+        plain = self.routed is self.f or (own and getattr(self.route, "GIVES", "") in OF_THE_POINT)
         if not plain or (self.route is not None and self.route.NEEDS.draws) or not x.size:
             return Unseen(*(jnp.asarray(number, x.dtype) for number in NOTHING))
         rms = jnp.sqrt(jnp.mean(x**2))

@@ -50,9 +50,9 @@ def unseen(f: Callable[[Any], Any], x: Any, direction: Any, start: Any, reach: A
     """What the derivative of f at x does not see along a ray.
 
     An interval of the ray in which a line changes sides is charged with the change of value that the slopes at its ends
-    do not add up to, less three times what is usual where nothing changes sides (curvature). No more is
-    unseen than what the slopes have added up to is ever apart from the value: a derivative with a rule of its own may
-    follow a staircase.
+    do not add up to, less three times what is usual where nothing changes sides (curvature). No more is unseen than
+    what the slopes have added up to is ever apart from the value: a derivative with a rule of its own may follow a
+    staircase.
 
     Args:
         f: a traceable function of a vector to a scalar. One that cannot be read, or has no forward derivative, has
