@@ -28,6 +28,7 @@ import descend
 
 jax.config.update("jax_enable_x64", True)
 
+import more_programs  # noqa: E402, F401 (adds to them)
 from programs import PROGRAMS  # noqa: E402 (their data are of the type that is set above)
 
 SEEDS = 5

@@ -72,6 +72,23 @@ class Findings(list[Finding]):
         return "\n".join(map(str, self)) or "nothing found"
 
 
+_remembered: dict[str, int] = {}
+
+
+def remembered(said: str) -> int:
+    """A number that stands for a text, so that it passes through compiled code among numbers; `recalled` undoes it."""
+    return _remembered.setdefault(said, len(_remembered))
+
+
+def recalled(number: Any) -> str:
+    """The text that a number stands for; "" for numbers that stand for none, in this process."""
+    return next((said for said, each in _remembered.items() if each == number), "")
+
+
+MISSED = 0.3
+"""The share of what values do along a descent that may happen at jumps and steps which a derivative does not see."""
+
+
 STEEP = 10.0
 """How many times as steep as over the distance an estimate may be at the point."""
 
@@ -92,6 +109,11 @@ class Trust(NamedTuple):
         signal: significance of the reference, in standard deviations: whether values have a slope over the distance.
         failed: the share of values that are not finite among those that a route that draws asks for; 0 for others.
             Routes leave them out of their means.
+        unseen: of what values do along a descent, the share that happens at jumps and steps, for estimates that see the
+            function at the point alone; 0 for others.
+        nearest: the distance to the first of those jumps along the descent; infinite if there is none.
+        line: a number that stands for the line that does most of it, or is kinked within the distance (`recalled`); -1
+            for none.
     """
 
     cosine: Any
@@ -104,14 +126,20 @@ class Trust(NamedTuple):
     resolution: Any = math.nan
     signal: Any = math.nan
     failed: Any = 0.0
+    unseen: Any = 0.0
+    nearest: Any = math.inf
+    line: Any = -1.0
 
     @property
     def verdict(self) -> str:
         """One of the words that routes declare, in the light of the numbers: exact, unbiased, biased or refused.
 
         Refused is a cosine that is not three errors above 0, and a mean more than ten times as long as the finite-scale
-        gradient: whatever its direction, steps of that length mean nothing.
+        gradient: whatever its direction, steps of that length mean nothing. So is an estimate that does not see the
+        jumps and steps which make up 0.3 or more of what values do along the descent.
         """
+        if self.unseen > MISSED:
+            return "refused"
         if not self.cosine > 3 * self.cosine_se or (self.gain > STEEP and self.bias > 3 * self.bias_se):
             return "refused"
         if max(self.bias, self.bias_se, self.noise) < 1e-3:
@@ -142,7 +170,13 @@ class Trust(NamedTuple):
     def why(self) -> str:
         """What the numbers say against the estimate, in one line; "" where they say nothing against it."""
         lost = f"{self.failed:.2g} of the values drawn are not finite and were left out" if self.failed > 0 else ""
-        return "; ".join(filter(None, (self._against, lost)))
+        blind = f"it does not see that the function {self.missed}" if self.missed and self._against else ""
+        return "; ".join(filter(None, (self._against, blind, lost)))
+
+    @property
+    def missed(self) -> str:
+        """The line that breaks the derivative along the descent, in words: `jumps at model.py:12`; "" for none."""
+        return recalled(float(self.line))
 
     @property
     def _against(self) -> str:
@@ -151,6 +185,11 @@ class Trust(NamedTuple):
             return f"its mean is off by {self.bias:.2g} of the finite-scale gradient"
         if self.verdict != "refused":
             return ""
+        if self.unseen > MISSED:
+            first = f"the first {float(self.nearest):.2g} away"
+            if self.gain < 1e-6 and self.noise < 1e-6:
+                return f"the estimate is zero, and the value changes at jumps, {first}"
+            return f"{self.unseen:.2g} of what values do along the descent happens at jumps, {first}"
         if not all(map(math.isfinite, (self.cosine, self.noise, self.gain))):
             return "the estimate or the value is not finite"
         if self.resolution > 0.3:

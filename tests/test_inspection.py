@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import descend
+from descend.inspection.smoothing import smoothed
+from descend.inspection.subject import Subject
 from descend.program import compat
 from descend.program.candidates import candidates
 from descend.program.flow import Role
@@ -36,7 +38,7 @@ def compare(cases: list[Case], thorough: bool, key: int = 1) -> dict[str, float]
 
 
 def test_a_sample_of_labeled_objectives_is_read_right():
-    rates = compare(CASES[::12], thorough=False)
+    rates = compare(CASES[::16], thorough=False)
     assert min(rates.values()) >= 0.95, rates
 
 
@@ -96,6 +98,44 @@ def test_parity_is_uninformative_and_a_staircase_is_not():
     stairs = by_name("floors").found(True)
     assert "uninformative" not in stairs.words
     assert stairs.about("flat")[0].cure.startswith("descend.routes.smooth(sigma=")
+
+
+def test_many_variables_are_not_uninformative_for_want_of_samples():
+    """Of 5,000 variables 48 differences show no slope; of a few combinations of them they do, unless there is none."""
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=5000))
+    for f, informative in (
+        (lambda x: jnp.sum(jnp.where(x > 0.5, weights, 0.0)), True),
+        (lambda x: jnp.sum(jnp.floor(40 * x)) % 2 * 1.0, False),
+    ):
+        problem = descend.Problem(f, descend.Real(5000, start=0.5))
+        seen = smoothed(Subject(problem, None, jax.random.key(0)), 48)
+        assert (seen.sigma is not None) == informative, seen.z
+
+
+def test_a_slope_that_only_bends_is_no_kink():
+    def f(x):
+        return jnp.sum(jnp.abs(x) ** 1.5) + jnp.sum(x * jnp.abs(x))
+
+    assert descend.inspect(f, at=np.array([0.2, -0.4]), thorough=False).words == {"smooth"}
+
+
+def test_the_side_of_a_branch_that_is_taken_for_no_number_does_not_count():
+    def f(x):
+        return jnp.sum(jnp.where(jnp.isnan(x), x, jnp.where(x > 0.2, 1.0, 0.0))) + 0.1 * jnp.sum(x**2)
+
+    assert descend.inspect(f, at=np.array([0.3, -0.2]), thorough=False).words == {"flat"}
+    assert descend.inspect(
+        lambda x: jnp.sum(jnp.where(jnp.isfinite(x), x**2, 0.0)), at=np.array([0.3]), thorough=False
+    ).words == {"smooth"}
+
+
+def test_all_of_several_conditions_are_a_condition():
+    def f(x):
+        bonus = jnp.all(x > 0.2)
+        return jnp.sum(x**2) - bonus * (1.0 + x[0])
+
+    (found,) = descend.inspect(f, at=np.array([0.3, 0.4]), thorough=False)
+    assert found.what == "jumps" and found.where["line"] == f.__code__.co_firstlineno + 1
 
 
 def test_the_quick_part_costs_little_on_a_smooth_function():

@@ -260,3 +260,70 @@ def test_values_that_fail_are_counted_and_said():
     assert "of the values drawn are not finite and were left out" in trust.why
     whole = descend.value_and_trust(quadratic, via=smooth(sigma=0.5, samples=16))(X, key=KEY)[2]
     assert whole.failed == 0 and "finite" not in whole.why
+
+
+# --- what the derivative does not see -------------------------------------------------------------------------------
+
+
+def cliffs(x):
+    """A slope of 0.6 x, and steps of 1/3 whose squares are many times as high."""
+    steps = jnp.round(3 * x)
+    return 0.3 * jnp.sum(x**2) + jnp.sum(steps**2)
+
+
+def sawtooth(x):
+    return jnp.sum(x - jnp.floor(7 * x) / 7)
+
+
+def beside(x):
+    """Its jump lies uphill."""
+    use = jnp.sum(x**2)
+    return jnp.where(use < 1.2, use, use - 3.0)
+
+
+def followed(x):
+    """A staircase with a slope of its own."""
+    return jnp.sum(x + jax.lax.stop_gradient(jnp.round(100 * x) / 100 - x))
+
+
+AT = jnp.array([0.55, 0.73, -0.3])
+
+
+@pytest.mark.parametrize(("f", "line", "word"), [(cliffs, 2, "is flat"), (sawtooth, 1, "jumps"), (step, 1, "is flat")])
+def test_a_derivative_that_does_not_see_a_jump_is_refused_with_its_line(f, line, word):
+    x = AT if f is not step else jnp.array(0.4)
+    trust = descend.value_and_trust(f)(x)[2]
+    assert trust.verdict == "refused" and float(trust.unseen) > 0.3
+    assert f"{word} at test_trust.py:{f.__code__.co_firstlineno + line}" in trust.why
+
+
+def test_the_distance_to_a_jump_is_told():
+    # Down the slope of 0.6 x, the first coordinate to come to a half step (0.5) is that at 0.55.
+    g = 0.6 * AT
+    distance = float(0.05 / (g[0] / jnp.linalg.norm(g)))
+    nearest = float(descend.value_and_trust(cliffs)(AT)[2].nearest)
+    assert distance <= nearest <= distance + 0.3 / 32 + 1e-6
+
+
+def test_jumps_that_a_descent_does_not_meet_are_no_reason():
+    assert descend.value_and_trust(beside)(AT)[2].verdict == "exact"
+    assert descend.value_and_trust(followed, scale=0.1)(AT)[2].verdict in ("exact", "biased")
+    smoothed = descend.value_and_trust(cliffs, via=smooth(sigma=0.3, samples=400))(AT)[2]
+    assert smoothed.verdict == "unbiased" and float(smoothed.unseen) == 0
+
+
+def test_what_is_not_seen_is_told_under_jit_and_vmap_and_not_where_nothing_can_be_read():
+    trust = jax.jit(jax.vmap(descend.value_and_trust(cliffs, estimates=4)))(jnp.stack([AT, AT + 1]))[2]
+    assert bool(jnp.all(trust.unseen > 0.3)) and bool(jnp.all(trust.line >= 0))
+
+    @jax.custom_vjp
+    def reverse(x):
+        return jnp.sum(jnp.floor(x)) + jnp.sum(x**2)
+
+    reverse.defvjp(lambda x: (reverse(x), x), lambda x, g: (2 * g * x,))
+    assert float(descend.value_and_trust(reverse)(AT)[2].unseen) == 0
+
+
+def test_a_kink_within_the_distance_is_named():
+    trust = descend.value_and_trust(lambda x: jnp.sum(jnp.abs(x)))(jnp.array([0.002, 0.5, -0.3]))[2]
+    assert trust.verdict == "biased" and "is kinked at test_trust.py" in trust.why

@@ -13,6 +13,7 @@ from descend.program.source import Place
 
 LANES = 32  # points whose fingerprints are computed at once
 AT_ONCE = 8  # crossings that are closed in upon at once
+PAST = 0.37  # how far a line through the origin goes on, so that no point of a grid is the origin
 
 
 def groups(candidates: Sequence[Candidate]) -> list[Group]:
@@ -65,7 +66,8 @@ def scattered(subject: Subject, swept: Sweep, missed: list[Group], rng: np.rando
     """Crossings of groups that the sweep did not meet, between the center and random points around it."""
     reach = np.repeat([0.3, 1.0, 1.0, 3.0], LANES // 4)[:, None]
     points = subject.x + reach * subject.scale * rng.normal(size=(LANES, subject.x.size))
-    points[1:3] = [np.zeros_like(subject.x), -subject.x]  # a threshold on a size lies on the way to the origin
+    # A threshold on a size lies on the way to the origin, and past it: at a line's end there is only one side.
+    points[1:3] = [-PAST * subject.x, -subject.x]
     project = subject.domain.project
     points = np.stack([np.asarray(subject.domain.ravel(project(subject.domain.unravel(p)))) for p in points])
     points[0] = subject.x

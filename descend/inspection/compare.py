@@ -22,15 +22,13 @@ from descend.inspection.comparison import Comparison, Measured
 from descend.inspection.inspector import inspect
 from descend.inspection.moments import trust_of
 from descend.inspection.reference import Reference
+from descend.inspection.unseen import OF_THE_POINT
 from descend.program.walk import walk
 from descend.routes.program import takes_key
 from descend.routes.route import integer
 
 PLAIN = "jax.grad"
 """The name of plain differentiation in a comparison."""
-
-OF_THE_POINT = ("exact", "unbiased", "subgradient")
-"""What routes give that see the function at the point alone, and not what it does over a distance."""
 
 NAMED = 3
 """How many lines a reason names."""

@@ -12,6 +12,7 @@ from descend.program.source import Place
 
 BENT = 1e-7  # of the steepest slope: a smaller change of slope is no kink; more in float32
 FURTHER = 1e-4  # of a line: where the change of slope at a kink is seen again
+NEXT = 16  # widths of a closed crossing: where a slope that only bends has changed more
 SHARE = 0.01  # of a jump: a line that does less than this to it has no part in it
 
 
@@ -164,17 +165,27 @@ def _part(subject: Subject, m: Met, group: Group, free: Outcome, held: Outcome, 
 
 
 def _rounded(subject: Subject, kinks: list[tuple[Met, Break]]) -> list[Break]:
-    """Those that are none: a slope that is badly rounded close to the place (a quotient of two zeros) does not change
-    further away, beyond what its curvature explains."""
-    away = np.array([-2.0, -1.0, 1.0, 2.0]) * FURTHER
+    """Those that are none: a slope that changes more over a longer stretch, as by curvature or beside a power such as
+    |x|^1.5, and one that is badly rounded close to the place (a quotient of two zeros) but does not change further
+    away."""
     gone = []
-    for first in range(0, len(kinks), LINES):
-        some = kinks[first : first + LINES]
-        wide = np.concatenate([np.clip(m.crossing.low + away, 0.0, 1.0) for m, _ in some])
+    for first in range(0, len(kinks), LINES // 2):
+        some = kinks[first : first + LINES // 2]
         lines = [m.crossing.line for m, _ in some]
-        slopes = subject.sample(wide, lines, np.repeat(np.arange(len(some)), 4)).slopes.reshape(len(some), 4, -1)
-        for (a, b, c, d), (m, seen) in zip(slopes, some, strict=True):
-            if abs(2 * (c - b) - (d - a))[seen.output] < 0.3 * abs(m.slope_gap[seen.output]):
+        grid = []
+        for m, _ in some:
+            low, high = m.crossing.low, m.crossing.high
+            step = NEXT * (high - low)
+            wide = low + np.array([-2.0, -1.0, 1.0, 2.0]) * FURTHER
+            grid.append(np.clip([*wide, low - step, low, high, high + step], 0.0, 1.0))
+        owner = np.repeat(np.arange(len(some)), 8)
+        slopes = subject.sample(np.concatenate(grid), lines, owner).slopes.reshape(len(some), 8, -1)
+        for each, (m, seen) in zip(slopes, some, strict=True):
+            a, b, c, d, *close = each[:, seen.output]
+            gap = abs(m.slope_gap[seen.output])
+            grows = abs(close[3] - close[0]) > 2 * abs(close[2] - close[1])
+            usual = min(gap, m.crossing.steep[seen.output])  # where a slope is infinite it is less further away
+            if abs(2 * (c - b) - (d - a)) < 0.3 * usual or grows:
                 gone.append(seen)
     return gone
 

@@ -170,7 +170,7 @@ def on_breaks(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
         if seen.sigma is None and (thorough or still):
             evidence = {"how": "probed", "z at sigma": {f"{s:g}": z for s, z in seen.z.items()}}
             found.append(Finding("uninformative", where(None, subject.problem), evidence))
-    for b in broken:
+    for b in sorted(broken, key=lambda b: b.group.place or ("", 0)):
         sites = [subject.candidates[i].site for i in b.group.members]
         inside = all(any(site[: len(loop)] == loop for loop in solved) for site in sites)
         if inside and (sites[0] in solved or (b.word == "kinked" and b.bend < TOLERATED)):

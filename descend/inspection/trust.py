@@ -14,6 +14,8 @@ from jax.flatten_util import ravel_pytree
 from descend import numerics, routes
 from descend.findings import Trust
 from descend.inspection.moments import trust_of
+from descend.inspection.unseen import NOTHING, OF_THE_POINT, Unseen, unseen
+from descend.inspection.unseen import REACH as LOOK
 from descend.routes.program import takes_key
 
 DRAWN = 8
@@ -53,15 +55,21 @@ def value_and_trust(
     function that does not change over the scale, or many more dimensions than were paid for; and so does a gradient
     ten times as long as the reference, as beyond the Lyapunov time of an iteration. `Trust.why` says which.
 
+    A derivative that sees the function at the point alone (plain differentiation, and routes that are exact, unbiased
+    or a subgradient) is refused as well where 0.3 or more of what values do along the descent happens at jumps and
+    steps that no slope shows (`unseen.unseen`): over `scale`, by default 0.3 max(1, rms). The program is read for their
+    lines, once a compilation, and `Trust.why` names the one that does most; a function that cannot be read is judged by
+    its values alone.
+
     A random f is trusted for its mean over keys.
 
     Values that are not finite are left out by routes: `Trust.failed` is their share, from 8 M values of a function that
     draws or on a route that blurs.
 
     Cost: M times that of the route's gradient, 8 M values for that share, and M times 1 + 4 samples (smoothing routes)
-    or 2n (differences) evaluations; once each where they cannot vary. The 2 M n numbers of estimates and references are
-    kept; they are computed one after the other, because compiling random numbers under `vmap` takes longer than running
-    them.
+    or 2n (differences) evaluations; once each where they cannot vary; and about 130 evaluations for what is unseen,
+    where the program has lines that may jump. The 2 M n numbers of estimates and references are kept; they are computed
+    one after the other, because compiling random numbers under `vmap` takes longer than running them.
 
     Args:
         f: a function of pytrees of floats to a real scalar; it may take `key`.
@@ -162,8 +170,29 @@ class _Probe:
         reference, width, random = self._reference(call, x)
         r = jax.lax.map(reference, jax.random.split(jax.random.fold_in(key, 2), self.estimates if random else 1))
         rounding = jnp.finfo(value.dtype).eps * jnp.abs(value) * jnp.sqrt(x.size / 2) / width
-        trust = trust_of(e, r, rounding)._replace(failed=self._failed(call, x, key, width))
+        share, nearest, line = self._unseen(call, x, key, gradient, width)
+        trust = trust_of(e, r, rounding)._replace(
+            failed=self._failed(call, x, key, width), unseen=share, nearest=nearest, line=line
+        )
         return value, unravel(gradient), trust
+
+    def _unseen(self, call: Callable[..., Any], x: Any, key: Any, gradient: Any, width: Any) -> Unseen:
+        """What happens at jumps and steps along the descent, for a derivative of the point; where that is zero or not
+        finite, along a random direction."""
+        own = getattr(self.routed, "__wrapped__", None) is self.f  # not a route on another route
+        plain = self.routed is self.f or (own and getattr(self.route, "GIVES", "") in OF_THE_POINT)
+        if not plain or (self.route is not None and self.route.NEEDS.draws) or not x.size:
+            return Unseen(*(jnp.asarray(number, x.dtype) for number in NOTHING))
+        rms = jnp.sqrt(jnp.mean(x**2))
+        reach = LOOK * jnp.maximum(1.0, rms) if self.scale is None else jnp.asarray(self.scale)
+        anywhere = jax.random.normal(jax.random.fold_in(key, 4), x.shape, x.dtype)
+        steep = jnp.sqrt(jnp.sum(gradient**2))
+        seen = (steep > 0) & jnp.isfinite(steep)
+        direction = jnp.where(seen, -gradient, anywhere)
+        if self.scale is None:  # where there is no slope to go by, as far as steps are likely to be
+            reach = jnp.where(seen, reach, jnp.sqrt(x.size) * jnp.maximum(1.0, rms))
+        found = unseen(lambda x: call(self.f, x, key), x, direction, jnp.where(seen, 0.0, -reach), reach, width)
+        return Unseen(*(jnp.asarray(number, x.dtype) for number in found))
 
     def _failed(self, call: Callable[..., Any], x: Any, key: jax.Array, width: Any) -> Any:
         """The share of values that are not finite: around the point for routes that blur, else over draws of f."""

@@ -56,6 +56,14 @@ def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
 
 
 def _score(t: np.ndarray, values: np.ndarray, slopes: np.ndarray, span: float, steep: float, eps: float) -> np.ndarray:
-    """(lines, points - 1): how far each interval is from smooth: its mismatch of value, and its change of slope."""
+    """(lines, points - 1): how far each interval is from smooth: its mismatch of value, and its change of slope beyond
+    that of its neighbors, as the curvature of a steep but smooth function is no break."""
     mismatch = share(t, values, slopes, eps)[..., 0] * abs(np.diff(values[..., 0], axis=1)) / span
-    return np.nan_to_num(mismatch + abs(np.diff(slopes[..., 0], axis=1)) / steep, nan=-1.0, posinf=-1.0)
+    change, width = np.diff(slopes[..., 0], axis=1), np.diff(t)
+    curvature = change / width
+    left, right = (
+        np.concatenate(parts, axis=1)
+        for parts in ((curvature[:, 1:2], curvature[:, :-1]), (curvature[:, 1:], curvature[:, -2:-1]))
+    )
+    excess = np.minimum(abs(curvature - left), abs(curvature - right)) * width
+    return np.nan_to_num(mismatch + excess / steep, nan=-1.0, posinf=-1.0)

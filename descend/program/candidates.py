@@ -147,7 +147,9 @@ class _Reader:
         whole = join(ins)
         same = len(eqn.invars) == 2 and eqn.invars[0] is eqn.invars[1]
         if name in tables.GUARDS or (name in tables.COMPARISONS and same):
-            return [Flow(keyed=whole.keyed)]
+            return [Flow(keyed=whole.keyed, usual=name in (*tables.GUARDS, "eq", "le", "ge"))]
+        if ins and ins[0].usual is not None and name in ("not", *tables.ARRANGING):
+            return [ins[0]._replace(usual=ins[0].usual ^ (name == "not"))]
         if name in tables.DRAWS:
             return [whole._replace(origins=whole.origins | {Origin(site, Role.DRAWS)}) if whole.keyed else whole]
         if name in compat.CALLBACKS:
@@ -210,6 +212,8 @@ class _Reader:
 
     def choice(self, index: Flow, cases: Sequence[Flow], site: Site) -> Flow:
         """One of several values: where they carry derivatives, the condition becomes a branch of its own."""
+        if index.usual is not None and len(cases) == 2:
+            return cases[index.usual]
         whole = join(cases)
         if not (index.active or index.sourced()):
             return whole | index._replace(active=False)

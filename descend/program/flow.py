@@ -53,6 +53,7 @@ class Flow(NamedTuple):
         number: equal for arrays that are computed in the same way from the same arrays.
         multiples: the numbers of the arrays that it is a multiple of, up to constants added, and its own.
         square: if it is the square of something, number by number: where that is taken.
+        usual: of a truth value that asks whether numbers are finite: what it is at every point of use.
     """
 
     active: bool = False
@@ -62,6 +63,7 @@ class Flow(NamedTuple):
     number: int = -1
     multiples: frozenset[int] = frozenset()
     square: Site | None = None
+    usual: bool | None = None
 
     def __or__(self, other: "Flow") -> "Flow":  # type: ignore[override]
         return Flow(

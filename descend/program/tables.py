@@ -22,7 +22,7 @@ ROLES = {
 """What else an equation may do to a derivative, by the name of the role. `atan2` jumps behind its origin."""
 
 COUNTING = frozenset(
-    """reduce_sum reduce_prod reduce_and reduce_or reduce_xor dot_general ragged_dot_general conv_general_dilated cumsum
+    """reduce_sum reduce_prod reduce_xor dot_general ragged_dot_general conv_general_dilated cumsum
     cumprod cumlogsumexp reduce_window_sum reduce_window sort top_k approx_top_k fft scatter-add scatter_add""".split()
 )
 """Makes one number of many: of pieces that are constant it makes a staircase of counts."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from descend.findings import Finding, Findings, Trust
+from descend.findings import Finding, Findings, Trust, remembered
 from descend.reporting import files
 from descend.solution import Certificate, Row, Slice, Solution, Status, Trace
 from descend.solution import tree as trees
@@ -120,16 +120,23 @@ def findings_record(findings: Findings) -> dict[str, Any]:
     return plain(
         {
             "findings": [finding.record() for finding in findings],
-            "trust": None if trust is None else trust._asdict() | {"verdict": trust.verdict, "why": trust.why},
+            "trust": None if trust is None else trust._asdict() | _words(trust),
             "evaluations": findings.evaluations,
         }
     )
 
 
+def _words(trust: Trust) -> dict[str, str]:
+    """What of a trust is no number: its line has one in this process only."""
+    return {"verdict": trust.verdict, "why": trust.why, "line": trust.missed}
+
+
 def restore_findings(body: dict[str, Any]) -> Findings:
     """The inverse of `findings_record`."""
-    numbers = body["trust"] and {n: _number(body["trust"].get(n), math.nan) for n in Trust._fields}
+    numbers = body["trust"] and {n: _number(body["trust"].get(n), math.nan) for n in Trust._fields if n != "line"}
     trust = Trust(**numbers) if numbers else None
+    if trust is not None:
+        trust = trust._replace(line=remembered(body["trust"]["line"]) if body["trust"].get("line") else -1.0)
     return Findings([Finding(**each) for each in body["findings"]], body["evaluations"], trust)
 
 

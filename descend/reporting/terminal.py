@@ -41,11 +41,12 @@ def show_findings(findings: Findings, source: dict[str, dict[int, str]], file: I
         lines = [(f"{name}: {said(value)}", "dim") for name, value in finding.evidence.items()]
         lines += [(f"-> {finding.cure}", "green")] if finding.cure else []
         for line, style in lines:
-            console.print(Padding(Text(line, style=style), (0, 0, 0, 4)))
+            console.print(Padding(Text(line, style=style), (0, 0, 0, 4), expand=False))
     if not findings:
         console.print("nothing found")
     if findings.trust is not None:
-        numbers = ", ".join(f"{name} {said(float(value))}" for name, value in findings.trust._asdict().items())
+        named = {name: value for name, value in findings.trust._asdict().items() if name != "line"}
+        numbers = ", ".join(f"{name} {said(float(value))}" for name, value in named.items())
         console.print(Text(f"plain gradient: {findings.trust.verdict} ({numbers})"))
         if findings.trust.why:
             console.print(Text(f"  {findings.trust.why}"))
