@@ -169,3 +169,19 @@ def test_a_feasible_point_beyond_a_stationary_violation_is_found():
     problem = descend.Problem(lambda x: x**2, descend.Real(start=np.array(-1.0)), [cubic])
     solution = descend.solve(problem, progress=False, budget=descend.Budget(seconds=60, evaluations=20_000))
     assert solution.status != "infeasible" and solution.x == pytest.approx(2.1038, abs=1e-3)
+
+
+def test_the_point_of_an_infeasible_answer_is_the_one_that_shows_it():
+    """The solvers' last point has a smaller largest violation than the one at which the sum of squares is least."""
+    conditions = [
+        descend.at_least(lambda x: x[0] + x[1], 8.0, name="demand"),
+        descend.at_most(lambda x: x[0], 3.0, name="plant A"),
+        descend.at_most(lambda x: x[1], 4.0, name="plant B"),
+        descend.at_most(lambda x: x[0] * x[1], 50.0, name="other"),
+    ]
+    problem = descend.Problem(lambda x: x[0] + x[1], descend.Real(2, 0.0, 10.0), conditions)
+    solution = descend.solve(problem, budget=descend.Budget(seconds=60), progress=False)
+    assert solution.status == "infeasible" and solution.conflicts == ["demand", "plant A", "plant B"]
+    # By hand: (a / 3)^2 + (b / 4)^2 + ((1 - a - b) / 8)^2 is least at a = 9 / 89, b = 16 / 89.
+    assert np.allclose(solution.x, [3 + 9 / 89, 4 + 16 / 89], atol=1e-6)
+    assert not wrong(problem, solution)

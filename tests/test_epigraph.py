@@ -97,6 +97,23 @@ def test_what_is_no_kink_is_left_alone(name):
     assert Pieces(UNREAD[name], np.zeros(3)).count == 0
 
 
+def test_what_is_read_does_not_hang_on_the_values_that_are_given():
+    """A choice between lines with a given slope may jump or not, so it is none; another with a given place is one."""
+
+    def function(x, given):
+        slope, place = given
+        return jnp.sum(jnp.where(x > 0, slope * x, -x)) + jnp.sum(jnp.where(x > place, 2 * (x - place), 0.0))
+
+    x, given = np.array([0.5, -1.0, 2.0]), (np.asarray(3.0), np.asarray(0.7))
+    pieces = Pieces(function, x, given)
+    assert pieces.count == 3
+    kinks = pieces.kinks(x, given)
+    for lifted in (pieces.lifted, jax.jit(pieces.lifted)):
+        value, gaps = lifted(kinks, x, given)
+        assert value == pytest.approx(float(function(x, given))) and gaps.shape == pieces.owners(x, given).shape == (6,)
+    assert pieces.active(1e-3, x, given).shape == (3,)
+
+
 A, NOISE = random().normal(size=(60, 4)), random().standard_t(2, size=60)
 B = A @ np.array([1.0, -2.0, 0.5, 3.0]) + NOISE
 

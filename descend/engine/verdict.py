@@ -124,7 +124,10 @@ class Verdict:
         return status
 
     def _least_violating(self) -> Status | None:
-        """Take the point that violates least, if that is less than the answer does; the status that it shows."""
+        """Take the point that violates least, if it shows something or is better; the status that it shows.
+
+        Least is the sum of squares, whose largest term may be larger than the answer's.
+        """
         run, solution = self.run, self.solution
         try:
             x, conflicts, stationary, entries = least_violation(self.problem, solution.x, run.key)
@@ -132,7 +135,7 @@ class Verdict:
             solution.message += f"; the search for a feasible point failed: {error}"
             return None
         loss, violation = run.evaluator.one(x, run.key)
-        if violation < solution.violation and np.isfinite(loss):
+        if (stationary or violation < solution.violation) and np.isfinite(loss):
             self._replace(x, loss, violation)
         if solution.violation <= solution.certificate.tolerance:
             solution.message += "; the feasible point nearest to it is given"

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -63,7 +62,5 @@ class Form(NamedTuple):
 
 
 def known(value: Any) -> np.ndarray | None:
-    """A constant as float64, if its numbers are known now."""
-    if isinstance(value, jax.core.Tracer) or not jnp.issubdtype(jnp.result_type(value), jnp.number):
-        return None
-    return np.asarray(value, np.float64)
+    """A constant as float64; None where it is no number."""
+    return np.asarray(value, np.float64) if jnp.issubdtype(jnp.result_type(value), jnp.number) else None

@@ -5,7 +5,6 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -32,6 +31,7 @@ class Traced(NamedTuple):
     Attributes:
         value: the array.
         moves: whether it depends on the variables.
+        unknown: of one that does not, whether its numbers may be others when the program is run again.
         form: it as a weighted sum, where that is known.
         test: of a truth value, the form that is positive where it is true and negative where it is not.
         name: equal for arrays that are computed in the same way from the same arrays.
@@ -40,6 +40,7 @@ class Traced(NamedTuple):
 
     value: Any
     moves: bool = False
+    unknown: bool = False
     form: Form | None = None
     test: Form | None = None
     name: Hashable = None
@@ -120,7 +121,7 @@ class Reader:
         if program is not None and (not name.startswith("custom_") or self._inside(program, values)):
             return self.run(program, ins)
         if name == "scan":
-            return [Traced(v, True) for v in self._scan(eqn, values, [v.moves for v in ins])]
+            return [Traced(v, True) for v in self._scan(eqn, ins)]
         (out, *more) = _bound(eqn, ins)
         form = _sum(name, ins) if real else None
         return [out._replace(form=None if form is None else form.shaped(out.value.shape)), *more]
@@ -149,16 +150,18 @@ class Reader:
 
         return jax.eval_shape(watch, *values)
 
-    def _scan(self, eqn: Any, values: list[Any], moves: list[bool]) -> list[Any]:
+    def _scan(self, eqn: Any, ins: list[Traced]) -> list[Any]:
         (_, _, body), *_ = compat.inner(eqn)
         a, b = compat.scan_sizes(eqn)
-        consts, carry, xs = values[:a], values[a : a + b], values[a + b :]
-        moving = [*moves[:a], *[True] * b, *moves[a + b :]]
+        values = [v.value for v in ins]
+        carry, xs = values[a : a + b], values[a + b :]
+        moving = [*[True] * b, *(v.moves for v in ins[a + b :])]
         first = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs]
 
         def step(source: Watch, carry: Any, x: Any) -> tuple[Any, Any]:
-            each = map(Traced, [*consts, *carry, *x], moving)
-            outs = [out.value for out in Reader(source).run(body, list(each))]
+            rounds = [Traced(v, moves, not moves) for v, moves in zip([*carry, *x], moving, strict=True)]
+            consts = [v._replace(form=None, test=None, name=None) for v in ins[:a]]
+            outs = [out.value for out in Reader(source).run(body, [*consts, *rounds])]
             return outs[:b], (outs[b:], source.out)
 
         like = jax.eval_shape(lambda c, x: step(Watch(), c, x)[1][1], carry, first)
@@ -173,6 +176,7 @@ class Reader:
 
 
 def extreme(sign: Any, pieces: Any) -> Any:
+    """sign * max(sign * pieces) over the first axis, along which the sign has length one."""
     found = sign * jnp.max(sign * pieces, axis=0, keepdims=True)
     return found[0]
 
@@ -183,13 +187,20 @@ def _positive(eqn: Any, ins: Sequence[Traced]) -> bool:
     even = name == "integer_pow" and eqn.params["y"] % 2 == 0
     if even or (name in SQUARES and all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in eqn.invars)):
         return True
-    signs = [x.positive if x.moves else _all(x.value, np.greater_equal) for x in ins]
-    return name in KEEPERS and (any(signs) if name == "max" else all(signs))
+    if name not in KEEPERS:
+        return False
+    signs = (x.positive or _all(x, np.greater_equal) for x in ins)
+    return any(signs) if name == "max" else all(signs)
 
 
-def _all(value: Any, order: Callable[..., Any]) -> bool:
-    """Whether a constant, if its numbers are known now, compares so with zero."""
-    number = known(value)
+def _numbers(x: Traced) -> np.ndarray | None:
+    """The numbers of a constant, if they are always these."""
+    return None if x.moves or x.unknown else known(x.value)
+
+
+def _all(x: Traced, order: Callable[..., Any]) -> bool:
+    """Whether a constant that is always the same compares so with zero."""
+    number = _numbers(x)
     return number is not None and bool(np.all(order(number, 0)))
 
 
@@ -198,10 +209,13 @@ def _literal(number: Any) -> Traced:
 
 
 def _bound(eqn: Any, ins: Sequence[Traced]) -> list[Traced]:
-    """What an equation computes from these values; from numbers that are known now, at once."""
+    """What an equation computes from these values; at once from constants that are always the same.
+
+    Whether it is run at once must not hang on whether the program is being traced: what is read would hang on it.
+    """
     values, moves = [v.value for v in ins], any(v.moves for v in ins)
-    if moves or any(isinstance(v, jax.core.Tracer) for v in values) or compat.callee(eqn) is not None:
-        return [Traced(out, moves) for out in compat.bind(eqn, values)]
+    if moves or any(v.unknown for v in ins) or compat.callee(eqn) is not None:
+        return [Traced(out, moves, not moves) for out in compat.bind(eqn, values)]
     with jax.ensure_compile_time_eval():
         return [Traced(out) for out in compat.bind(eqn, values)]
 
@@ -210,7 +224,7 @@ def _form(x: Traced) -> Form | None:
     """An operand as a weighted sum: a known constant is an offset, another one, such as data, a term of its own."""
     if x.moves or not jnp.issubdtype(jnp.result_type(x.value), jnp.floating):
         return x.form
-    number = known(x.value)
+    number = _numbers(x)
     return Form.of(x.name, jnp.shape(x.value)) if number is None else Form({}, number)
 
 
@@ -239,7 +253,7 @@ def _abs(source: Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
 
 def _pair(sign: int, source: Watch, eqn: Any, ins: Sequence[Traced]) -> Any:
     for x, y in (ins, ins[::-1]):
-        if x.positive and not y.moves and _all(y.value, np.less_equal):
+        if x.positive and _all(y, np.less_equal):
             return None
     return source.kink(sign, _stack(ins[0].value, ins[1].value))
 

@@ -75,7 +75,7 @@ class Pieces:
         return [part.reshape(like.shape) for part, like in zip(parts, self._like, strict=False)]
 
     def _run(self, source: "Watch", leaves: Sequence[Any]) -> tuple[Any, list[Any]]:
-        values = [Traced(leaf, index < self._moves) for index, leaf in enumerate(leaves)]
+        values = [Traced(leaf, index < self._moves, index >= self._moves) for index, leaf in enumerate(leaves)]
         (result,) = Reader(source).run(self._program, values)
         return result.value, source.out
 
