@@ -12,6 +12,7 @@ import scipy.optimize
 import descend
 from descend.check.check import verify
 from descend.engine import Plan, Stage
+from descend.engine.scaling import at_start
 from descend.findings import Findings
 from descend.inspection.certificate import certify
 from descend.inspection.scales import measured
@@ -212,3 +213,13 @@ def test_a_run_without_a_certificate_begins_again_in_the_scales_at_its_best_poin
     assert len(SEEN) == 2 and np.all(SEEN[0] == 1)
     assert 1e-8 <= SEEN[1][1] <= 1e-6
     assert any("began again" in line for _, line in solution.trace.log)
+
+
+def test_jumps_say_nothing_about_scales():
+    """The share of mistakes at a start where all scores tie: any move of a variable, however short, changes it."""
+    rng = np.random.default_rng(0)
+    rows, label = rng.normal(size=(100, 6)), rng.choice([-1.0, 1.0], 100)
+    problem = descend.Problem(lambda x: jnp.mean((rows @ x) * label <= 0), descend.Real(6))
+    assert at_start(problem) is problem
+    staircase = descend.Problem(lambda x: jnp.sum(jnp.floor(x * 1e7)), descend.Real(3))
+    assert at_start(staircase) is staircase

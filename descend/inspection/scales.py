@@ -81,11 +81,14 @@ def _far(scale: np.ndarray, before: np.ndarray) -> bool:
 
 
 def _reached(changes: np.ndarray, unit: float) -> float | None:
-    """The first of `DECADES` with a change of a unit, on the side where it comes later; None where it never does."""
+    """The first of `DECADES` with a change of a unit, on the side where it comes later; None where it never does.
+
+    A change that comes at once, with none at a tenth of the length, is a jump: where that is says nothing about scales.
+    """
     lengths, sudden = [], []
     for side in changes.T:
         beyond = np.flatnonzero(side >= unit)
-        if len(beyond):
+        if len(beyond) and beyond[0] > 0 and side[beyond[0] - 1] > 0:
             (lengths if np.isfinite(side[beyond[0]]) else sudden).append(float(DECADES[beyond[0]]))
     found = lengths or sudden
     return max(found) if found else None
