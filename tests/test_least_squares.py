@@ -79,6 +79,12 @@ def test_it_is_for_sums_of_squares_only():
         descend.plan(problem, solver=solvers.LeastSquares())
 
 
+def test_gradients_come_first_where_a_jacobian_costs_many():
+    valley = descend.Problem(lambda x: jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), descend.Real(50))
+    first, second, *_ = descend.plan(valley).stages
+    assert isinstance(first.solver, solvers.QuasiNewton) and isinstance(second.solver, solvers.LeastSquares)
+
+
 def test_parameters_of_a_fit_are_read_anew():
     """A problem that is restated is fitted to its new data, not to those that were read first."""
     t = np.linspace(0, 1, 8)

@@ -112,7 +112,9 @@ def _general(problem: Problem) -> list[Stage]:
     squares = residuals(problem)
     if squares is not None and squares.manageable(problem.domain.size):
         fitted = Stage(solvers.LeastSquares(), None, "a sum of squares: Gauss-Newton steps on its residuals")
-        begin = [fitted, dataclasses.replace(first, reason="if that stalls", fallback=True)]
+        # A step costs a Jacobian, which with many variables is more than many gradients.
+        few = problem.domain.size <= FEW
+        begin = [fitted, dataclasses.replace(first, reason="if that stalls", fallback=True)] if few else [first, fitted]
     else:
         begin = [first]
     others = [solvers.TrustRegion(), solvers.SLSQP(), *(stage.solver for stage in interior)]
