@@ -1,5 +1,6 @@
 """Kinked problems in epigraph form: what is read, answers known from other formulations, and what is not claimed."""
 
+import dataclasses
 import json
 
 import jax
@@ -13,7 +14,7 @@ from descend import solvers
 from descend.check.check import check, verify
 from descend.inspection.certificate import certify
 from descend.program.pieces import Pieces
-from descend.reporting.record import write
+from descend.reporting.record import record, write
 from descend.solution import Status
 from descend.solvers.epigraph_form import EpigraphForm
 
@@ -193,6 +194,23 @@ def test_a_smooth_minimax_problem_is_certified():
     assert solution.status is Status.LOCAL and solution.value == pytest.approx(1.9522245, abs=1e-6)
 
 
+def test_a_restatement_is_solved_and_certified_for_its_own_parameters():
+    """Convex and concave kinks that move with the parameter, against a grid; what was compiled serves all."""
+
+    def loss(x, given):
+        return jnp.sum(jnp.abs(x - given)) - 0.5 * jnp.maximum(x[0] - given[0], x[1])
+
+    grid = np.stack(np.meshgrid(*[np.linspace(-4, 4, 81)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    problem = descend.Problem(loss, descend.Real(2, -4.0, 4.0), given=np.array([1.0, 2.0]))
+    for given in ([1.0, 2.0], [-3.0, 0.5], [0.0, -3.0]):
+        stated = problem.at(np.array(given))
+        best = np.min(np.sum(abs(grid - given), axis=1) - 0.5 * np.maximum(grid[:, 0] - given[0], grid[:, 1]))
+        solution = descend.solve(stated, budget=BUDGET)
+        assert solution.status is Status.OPTIMAL and solution.value == pytest.approx(best, abs=1e-7)
+        assert certify(stated, solution.x).evidence != "none"
+        assert certify(stated, np.array([2.0, 2.5])).evidence == "none"
+
+
 def battery():
     """Sell and buy against prices; both ways lose energy, and moving it wears the battery."""
     price = np.array([30.0, 24.0, 20.0, 35.0, 50.0, 40.0, 28.0, 70.0])
@@ -227,6 +245,16 @@ def test_kinks_in_constraints(tmp_path):
     solution.value = float(problem.objective(solution.x))
     refuted = [line.what for line in verify(problem, solution, body) if not line.ok]
     assert {"complementarity", "bound"} <= set(refuted)
+
+
+def test_a_forged_certificate_of_a_kinked_point_is_refused():
+    """Every number of it is as it would be at an optimum; only values around the point tell."""
+    problem = descend.Problem(lambda x: jnp.sum(jnp.abs(x - 0.5)) + x[0] ** 2, over=descend.Real(2))
+    solution = descend.solve(problem, budget=BUDGET)
+    assert not [line for line in verify(problem, solution, record(solution)) if not line.ok]
+    for x, what in (([0.3, 0.5], "stationarity"), ([0.5, 0.9], "stationarity"), ([0.5, 0.5 + 1e-4], "neighbors")):
+        forged = dataclasses.replace(solution, x=np.array(x), value=float(problem.objective(np.array(x))))
+        assert what in {line.what for line in verify(problem, forged, record(forged)) if not line.ok}
 
 
 NOT_MINIMAL = {

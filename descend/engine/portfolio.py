@@ -55,7 +55,8 @@ def kinked(problem: Problem) -> list[Stage]:
     if form.count > BRANCHED or box is None or not np.isfinite(box).all():
         return first
     branched = solvers.Epigraph(solvers.Highs(), exact=True)
-    return [*first, Stage(branched, None, "a piecewise linear problem: which pieces, by branch and bound")]
+    reason = "a piecewise linear problem: which pieces, by branch and bound"
+    return [*first, Stage(branched, None, reason, alternative=True)]
 
 
 def _after(problem: Problem) -> list[Stage]:

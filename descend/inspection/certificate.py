@@ -63,19 +63,19 @@ def certify(problem: Problem, x: Any, *, tolerance: float | None = None, variati
         violation, spent = _violation(problem, x)
         return Certificate(violation, tolerance=tolerance or 1e-6, note=obstacle, evaluations=spent)
     if problem.adversary:
-        both = equilibrium.sides(problem, x)
-        varies = equilibrium.variation(problem, x)
+        both, varies = equilibrium.sides(problem, x), equilibrium.variation(problem, x)
         found = [certify(side, own, tolerance=tolerance, variation=varies) for side, own, _ in both]
         return equilibrium.together(problem, found, [order for *_, order in both])
     if problem.objectives and problem.weights is None:
         return _pareto(problem, x, tolerance)
-    found = polyhedral.certified(certify, problem, x, tolerance=tolerance, variation=variation)
-    if found is not None and found.evidence != "none":
-        return found
+    boxed = polyhedral.certified(certify, problem, x, tolerance=tolerance, variation=variation)
+    if boxed is not None and boxed.evidence != "none":
+        return boxed
     whole = problem.domain.convex  # a chart shows a part of a curved set, so that bounds on it prove nothing beyond
     if not whole:
         problem, x = charted(problem, x)
     flat = Flat(problem)
+    flat.evaluations += 0 if boxed is None else boxed.evaluations
     limit = tolerance or (1e-6 if np.finfo(flat.dtype).bits >= 64 else 1e-3)
     point = flat.vector(x)
     try:

@@ -37,7 +37,7 @@ def better(check: Callable[..., Certificate], problem: Problem, x: Any, found: C
         near = form if reach is None else form.near(x, reach)
         if reach is not None and near.everywhere:
             continue
-        other = check(near.at(problem), near.lift(x), tolerance=found.tolerance)
+        other = check(near.problem, near.lift(x), tolerance=found.tolerance)
         spent += other.evaluations
         if other.evidence != "none":
             return _said_of(near, other, spent)

@@ -46,8 +46,9 @@ class Epigraph(Solver):
         if form is None:
             raise ValueError("Epigraph needs kinks that can be read: abs, max, min, clip, relu, a choice between lines")
         if not self.exact:
-            return form, form.at(problem)
-        exact = problem.compiled("exact epigraph", form.exact)
+            return form, form.problem
+        # How far a gap can open hangs on the parameters.
+        exact = problem.compiled("exact epigraph", form.exact) if problem.given is None else form.exact()
         if exact is None:
             raise ValueError("Epigraph(exact=True) needs a piecewise linear problem over bounded variables")
         return form, exact

@@ -1,5 +1,6 @@
 """A kinked problem without its kinks: each becomes a variable that lies above, or below, its pieces."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +54,7 @@ class EpigraphForm:
             first += part.count
         self.problem = Problem(
             self._without(problem.objective),
-            {"x": problem.over, "kinks": Real((self.kinks,))},
+            {"x": problem.domain, "kinks": Real((self.kinks,))},
             [*map(self._stated, problem.subject_to), at_least(self._gaps(), 0.0, scale=1.0, name=self.gaps)],
             sense=problem.sense,
             given=problem.given,
@@ -66,7 +67,8 @@ class EpigraphForm:
         simple = not (problem.black_box or problem.random or problem.adversary or problem.objectives)
         if not simple or problem.batch_size is not None or problem.merit is not None:
             return None
-        return problem.compiled(("epigraph", jnp.result_type(float)), lambda: cls._read(problem))
+        found = problem.compiled(("epigraph", jnp.result_type(float)), lambda: cls._read(problem))
+        return found if found is None or problem.given is None else found._at(problem)
 
     @classmethod
     def _read(cls, problem: Problem) -> "EpigraphForm | None":
@@ -113,9 +115,11 @@ class EpigraphForm:
         inside = self.problem.domain.unravel(np.arange(self.problem.domain.size, dtype=np.float64))["x"]
         return np.asarray(self.of_problem.domain.ravel(inside), int)
 
-    def at(self, problem: Problem) -> Problem:
-        """The form's problem for the parameters of a restatement."""
-        return self.problem if problem.given is None else self.problem.at(problem.given)
+    def _at(self, problem: Problem) -> "EpigraphForm":
+        """The form of a restatement with other parameters; what was compiled for this one serves it too."""
+        twin = copy.copy(self)
+        twin.of_problem, twin.problem = problem, self.problem.at(problem.given)
+        return twin
 
     def sided(self, x: Any) -> Any:
         """The point of the exact form with no side taken."""
@@ -130,7 +134,7 @@ class EpigraphForm:
         if found is None:
             return None
         _, lower, upper = found
-        over = {"x": self.of_problem.over, "kinks": Real((self.kinks,), lower, upper)}
+        over = {"x": self.of_problem.domain, "kinks": Real((self.kinks,), lower, upper)}
         return dataclasses.replace(self.problem, over=over)
 
     def exact(self, bounded: bool = False) -> Problem | None:
