@@ -219,6 +219,7 @@ def test_jumps_say_nothing_about_scales():
     """The share of mistakes at a start where all scores tie: any move of a variable, however short, changes it."""
     rng = np.random.default_rng(0)
     rows, label = rng.normal(size=(100, 6)), rng.choice([-1.0, 1.0], 100)
+    rows[:, 0], rows[5:, 1:] = label, 0  # the first variable decides every row, the others a few
     problem = descend.Problem(lambda x: jnp.mean((rows @ x) * label <= 0), descend.Real(6))
     assert at_start(problem) is problem
     staircase = descend.Problem(lambda x: jnp.sum(jnp.floor(x * 1e7)), descend.Real(3))

@@ -120,9 +120,9 @@ def _one_sided(
 ) -> Found:
     """Where x lies on kinks: the Lagrangian falls in no direction, of both signs of each variable and some at random.
 
-    A slope is extrapolated from a step and half of it, and is the least steep of those that some lengths give: x is at its
-    kinks to rounding only, which short steps show, and long ones may cross the next. A better point so near is found by
-    `_neighbors`.
+    A slope is extrapolated from a step and half of it, and is the least steep of those that some lengths give: x is at
+    its kinks to rounding only, which short steps show, and long ones may cross the next. A better point so near is
+    found by `_neighbors`.
     """
     held = np.zeros(x.size) if bound is None else bound
     axes = np.diag(values.scale) if x.size <= MANY else np.zeros((0, x.size))
