@@ -49,11 +49,6 @@ def taking(function: Callable[..., Any], names: Sequence[str], name: str) -> Cal
     return function
 
 
-def wrapped(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
-    """Another function of x that takes the same by name, and is called the same."""
-    return taking(other, keywords(function), name_of(function))
-
-
 def unused(name: str, names: Sequence[str]) -> str:
     """The name, or one like it that is not among these."""
     return name if name not in names else unused(f"{name} *", names)

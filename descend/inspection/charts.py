@@ -1,6 +1,5 @@
 """A problem on a curved set, restated in flat coordinates around a point of it."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from descend.domains import Manifold, Real
 from descend.problem import Problem
+from descend.solvers.through import through
 
 LARGEST = 3000  # numbers in a member, beyond which its chart is too large
 
@@ -44,28 +44,11 @@ def charted(problem: Problem, x: Any) -> tuple[Problem, Any]:
         origin.append(np.zeros(len(basis)))
         moves.append(functools.partial(_walk, basis, move))
 
-    def through(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def restated(v: Any, **named: Any) -> Any:
-            pieces = domain.split(v)
-            return function(
-                domain.join(
-                    [piece if move is None else move(piece) for move, piece in zip(moves, pieces, strict=True)]
-                ),
-                **named,
-            )
+    def point(v: Any) -> Any:
+        pieces = zip(moves, domain.split(v), strict=True)
+        return domain.join([piece if move is None else move(piece) for move, piece in pieces])
 
-        return restated
-
-    flat = Problem(
-        through(problem.objective),
-        domain.join(parts),
-        [dataclasses.replace(c, function=through(c.function)) for c in problem.subject_to],
-        sense=problem.sense,
-        given=problem.given,
-        data=problem.data,
-        batch_size=problem.batch_size,
-    )
+    flat = through(problem, domain.join(parts), point)
     return flat, domain.join(origin)
 
 

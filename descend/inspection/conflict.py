@@ -12,7 +12,7 @@ from descend.problem import Problem
 from descend.program.structure import Degree
 from descend.solvers.algebra import degrees, jacobian
 from descend.solvers.flat import Flat
-from descend.solvers.highs import INFEASIBLE, Highs, silent
+from descend.solvers.highs import INFEASIBLE, Highs, linear_program, silent
 
 MOST = 12  # constraints that are left out one by one
 NODES = 1000  # of branch and bound, for each
@@ -99,15 +99,10 @@ def irreducible(flat: Flat) -> np.ndarray | None:
     if read is None:
         return None
     rows, offsets = read
-    program = highspy.HighsLp()
-    program.num_col_, program.num_row_ = flat.size, flat.constraints
-    program.col_cost_ = np.zeros(flat.size)
-    program.col_lower_, program.col_upper_ = (bound / flat.scale for bound in flat.problem.domain.relax().box or ())
-    program.row_lower_, program.row_upper_ = flat.lower - offsets, flat.upper - offsets
-    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    program.a_matrix_.start_ = np.asarray(rows.indptr, np.int32)
-    program.a_matrix_.index_ = np.asarray(rows.indices, np.int32)
-    program.a_matrix_.value_ = np.asarray(rows.data, np.float64)
+    box = flat.problem.domain.relax().box
+    assert box is not None
+    bounds = flat.lower - offsets, flat.upper - offsets
+    program = linear_program((box[0] / flat.scale, box[1] / flat.scale), rows, bounds)
     native, kinds = silent(), highspy.IisStrategy
     native.setOptionValue("threads", 1)
     native.setOptionValue("iis_strategy", int(kinds.kIisStrategyFromLp) | int(kinds.kIisStrategyIrreducible))

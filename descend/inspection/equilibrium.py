@@ -1,8 +1,6 @@
 """Whether a point is a saddle: the two sides of a min-max problem, each certified with the other held."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ from descend.domains import Domain
 from descend.problem import Problem
 from descend.solution import Certificate
 from descend.solvers.flat import Flat
+from descend.solvers.through import through
 
 SAMPLES = 15  # points around a saddle
 
@@ -34,21 +33,10 @@ def sides(problem: Problem, x: Any) -> list[tuple[Problem, Any, np.ndarray]]:
     ):
         own: dict[str, Domain] = {name: parts[name] for name in names}
 
-        def through(function: Callable[..., Any]) -> Callable[..., Any]:
-            @functools.wraps(function)
-            def held(v: Any, **named: Any) -> Any:
-                return function(domain.join([(members | v)[name] for name in domain.names]), **named)
+        def point(v: Any) -> Any:
+            return domain.join([(members | v)[name] for name in domain.names])
 
-            return held
-
-        side = Problem(
-            through(problem.objective),
-            own,
-            sense=sense,
-            given=problem.given,
-            data=problem.data,
-            batch_size=problem.batch_size,
-        )
+        side = through(problem, own, point, sense=sense)
         # The flat order of a dict is that of its sorted names.
         order = np.concatenate([places[name] for name in sorted(names)])
         found.append((side, {name: members[name] for name in names}, order))

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import calls
-from descend.constraints import Constraint, equal
+from descend.constraints import equal
 from descend.domains import Real
 from descend.problem import Problem
 from descend.solution import Certificate
+from descend.solvers.through import through
 
 ENTRIES = 10**6  # of the equalities, beyond which the set stays as it is
 
@@ -30,22 +31,10 @@ def boxed(problem: Problem) -> tuple[Problem, str] | None:
     def build() -> tuple[Problem, str]:
         rows, name = hull.rows.toarray(), calls.unused("domain", [c.name for c in problem.subject_to])
 
-        def within(function: Callable[..., Any]) -> Callable[..., Any]:
-            return calls.wrapped(function, lambda x, **named: function(domain.unravel(x), **named))
-
-        restated = Problem(
-            within(problem.objective),
-            Real((domain.size,), hull.lower, hull.upper, scale=np.broadcast_to(domain.scale, (domain.size,))),
-            [
-                *(Constraint(within(c.function), c.lower, c.upper, c.name, c.scale) for c in problem.subject_to),
-                equal(lambda x: jnp.asarray(rows, x.dtype) @ x, hull.values, name=name),
-            ],
-            sense=problem.sense,
-            given=problem.given,
-            data=problem.data,
-            batch_size=problem.batch_size,
-        )
-        return restated, name
+        scale = np.broadcast_to(domain.scale, (domain.size,))
+        over = Real((domain.size,), hull.lower, hull.upper, scale=scale)
+        inside = equal(lambda x: jnp.asarray(rows, x.dtype) @ x, hull.values, name=name)
+        return through(problem, over, domain.unravel, [inside]), name
 
     restated, name = problem.compiled("boxed", build)
     return (restated if problem.given is None else restated.at(problem.given)), name

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from descend.problem import Problem
 from descend.program.pieces import Pieces
 from descend.solvers.algebra import coefficients, degrees
 from descend.solvers.flat import Flat
+from descend.solvers.through import through
 
 MOST = 20_000  # kinks, counted number by number
 ROUNDS = 100  # of bounds that are propagated from kink to kink
@@ -150,22 +152,14 @@ class EpigraphForm:
         if found is None or form is None:
             return None
         room, owner = found[0], self._owners()
-        within = lambda function: calls.wrapped(function, lambda x, **named: function(x["form"], **named))  # noqa: E731
-        chosen = lambda x: jnp.zeros(self.count).at[owner].add(x["sides"])  # noqa: E731
         gaps = self._gaps()
-        closed = calls.wrapped(gaps, lambda x, **named: gaps(x["form"], **named) + room * x["sides"])
-        return Problem(
-            within(form.objective),
-            {"form": form.over, "sides": Binary((len(owner),))},
-            [
-                *(Constraint(within(c.function), c.lower, c.upper, c.name, c.scale) for c in form.subject_to),
-                at_most(closed, room, scale=1.0, name=f"{self.gaps} of sides"),
-                at_least(chosen, 1.0, name=f"{self.gaps} with a side"),
-            ],
-            sense=form.sense,
-            given=form.given,
-            data=form.data,
-        )
+        closed = functools.wraps(gaps)(lambda x, **named: gaps(x["form"], **named) + room * x["sides"])
+        chosen = lambda x: jnp.zeros(self.count).at[owner].add(x["sides"])  # noqa: E731
+        sides = [
+            at_most(closed, room, scale=1.0, name=f"{self.gaps} of sides"),
+            at_least(chosen, 1.0, name=f"{self.gaps} with a side"),
+        ]
+        return through(form, {"form": form.domain, "sides": Binary((len(owner),))}, lambda x: x["form"], sides)
 
     def _intervals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """The most that each gap can be, and bounds of the kinks; None where they are not finite."""
@@ -202,12 +196,11 @@ class EpigraphForm:
     def _without(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function of the form's variables, without kinks."""
         if function not in self._parts:
-            return calls.wrapped(function, lambda x, **named: function(x["x"], **named))
-        return calls.wrapped(function, lambda x, **named: self._lifted(function, x, named)[0])
+            return functools.wraps(function)(lambda x, **named: function(x["x"], **named))
+        return functools.wraps(function)(lambda x, **named: self._lifted(function, x, named)[0])
 
     def _stated(self, constraint: Constraint) -> Constraint:
-        function = self._without(constraint.function)
-        return Constraint(function, constraint.lower, constraint.upper, constraint.name, constraint.scale)
+        return dataclasses.replace(constraint, function=self._without(constraint.function))
 
     def _gaps(self) -> Callable[..., Any]:
         takes = sorted({name for function in self._parts for name in calls.keywords(function)})

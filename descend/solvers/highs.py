@@ -62,17 +62,10 @@ class Highs(Solver):
         scale = np.where(whole, 1.0, flat.scale)
         found, hull = coefficients(flat, known).scaled(scale), hull.scaled(scale)
         rows = sparse.csr_array(sparse.vstack([found.rows, hull.rows]))
-        program = highspy.HighsLp()
-        lower = np.concatenate([flat.lower - found.offsets, hull.values])
-        upper = np.concatenate([flat.upper - found.offsets, hull.values])
-        program.num_col_, program.num_row_ = flat.size, len(lower)
+        low = np.concatenate([flat.lower - found.offsets, hull.values])
+        high = np.concatenate([flat.upper - found.offsets, hull.values])
+        program = linear_program((hull.lower, hull.upper), rows, (low, high))
         program.col_cost_, program.offset_ = found.slope, found.constant
-        program.col_lower_, program.col_upper_ = hull.lower, hull.upper
-        program.row_lower_, program.row_upper_ = lower, upper
-        program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        program.a_matrix_.start_ = np.asarray(rows.indptr, np.int32)
-        program.a_matrix_.index_ = np.asarray(rows.indices, np.int32)
-        program.a_matrix_.value_ = np.asarray(rows.data, np.float64)
         if whole.any():
             kinds = highspy.HighsVarType
             program.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in whole]
@@ -101,6 +94,24 @@ class Highs(Solver):
         units = flat.evaluations
         progress = Progress(problem.domain.unravel(x), loss, units, True, reason, not settled, signals)
         return HighsState(x, np.asarray(bound)), progress
+
+
+def linear_program(
+    box: tuple[np.ndarray, np.ndarray], rows: sparse.csr_array, bounds: tuple[np.ndarray, np.ndarray]
+) -> Any:
+    """The points z in a box with rows @ z within bounds, as HiGHS takes them, without a cost."""
+    import highspy
+
+    program = highspy.HighsLp()
+    program.num_row_, program.num_col_ = len(bounds[0]), len(box[0])
+    program.col_cost_ = np.zeros(len(box[0]))
+    program.col_lower_, program.col_upper_ = box
+    program.row_lower_, program.row_upper_ = bounds
+    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    program.a_matrix_.start_ = np.asarray(rows.indptr, np.int32)
+    program.a_matrix_.index_ = np.asarray(rows.indices, np.int32)
+    program.a_matrix_.value_ = np.asarray(rows.data, np.float64)
+    return program
 
 
 def silent() -> Any:

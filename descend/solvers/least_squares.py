@@ -14,8 +14,7 @@ from descend.program import squares
 from descend.solvers.flat import DENSE, ENTRIES, Flat
 from descend.solvers.segments import nanoseconds, pause
 from descend.solvers.solver import Needs, Progress, Solver
-
-LONG = 1e7  # nanoseconds of one evaluation, beyond which a program is not read
+from descend.solvers.sparsity import LONG
 
 
 class Residuals(NamedTuple):
