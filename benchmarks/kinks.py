@@ -43,7 +43,7 @@ def problems(random):
         return jnp.max(a[:40, :10] @ x + b[:40]) + jnp.sum(x**2) / 10
 
     def queue(x):
-        """Service rates of ten machines in a row, with finite buffers."""
+        """Service rates of five machines in a row, which hold what they cannot serve at once."""
 
         def step(level, arrival):
             level = jnp.maximum(level + arrival - x, 0.0)
