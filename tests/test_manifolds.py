@@ -170,28 +170,32 @@ def test_a_constraint_on_a_manifold():
 
 
 def test_the_karcher_mean_balances_its_logarithms():
-    generator = np.random.default_rng(9)
-    matrices = np.stack([b @ b.T + 0.1 * np.eye(3) for b in generator.normal(size=(4, 3, 3))])
-
-    def spread(x):
+    def spread(x, *, given):
         root = jnp.linalg.cholesky(x)
 
         def squared(m):
             half = jnp.linalg.solve(root, jnp.linalg.solve(root, m).T)
             return jnp.sum(jnp.log(jnp.linalg.eigvalsh((half + half.T) / 2)) ** 2)
 
-        return jnp.mean(jax.vmap(squared)(matrices))
+        return jnp.mean(jax.vmap(squared)(given))
+
+    def matrices(seed):
+        bases = np.random.default_rng(seed).normal(size=(4, 3, 3))
+        return np.stack([b @ b.T + 0.1 * np.eye(3) for b in bases])
 
     solver = solvers.RiemannianQuasiNewton()
-    problem = descend.Problem(spread, over=PositiveDefinite(3))
-    state = solver.init(problem, problem.domain.start(), jax.random.key(0))
-    for _ in range(20):
-        state, progress = solver.step(problem, state)
-        if progress.done:
-            break
-    half = scipy.linalg.inv(scipy.linalg.sqrtm(np.asarray(progress.x)))
-    total = sum(scipy.linalg.logm(half @ m @ half) for m in matrices)
-    assert progress.reason == "gradient vanished" and abs(total).max() < 1e-6
+    problem = descend.Problem(spread, over=PositiveDefinite(3), given=matrices(0))
+    for seed in range(20):
+        problem = problem.at(matrices(seed))
+        state = solver.init(problem, problem.domain.start(), jax.random.key(0))
+        for _ in range(20):
+            state, progress = solver.step(problem, state)
+            if progress.done:
+                break
+        half = scipy.linalg.inv(scipy.linalg.sqrtm(np.asarray(progress.x)))
+        total = sum(scipy.linalg.logm(half @ m @ half) for m in matrices(seed))
+        # The last steps change the loss by less than rounding, and half of these searches end there without slopes.
+        assert progress.reason == "gradient vanished" and abs(total).max() < 1e-6, seed
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from descend.solvers.solver import Needs, Progress, Solver
 
 TRIALS = 30  # of one line search
 SUFFICIENT, FLATTER = 1e-4, 0.9  # the constants of the weak Wolfe conditions
+ROUNDING = 16  # times the machine's precision times the loss: what two losses may differ by without meaning it
 DROP = 1e-10  # a pair whose curvature is less than this, relative to the step, is not remembered
 
 
@@ -45,7 +46,9 @@ class RiemannianQuasiNewton(Solver):
         tolerance: on the gradient; 0 chooses 1e-9 in float64, 1e-5 in float32.
 
     Source: Huang, Gallivan and Absil, "A Broyden class of quasi-Newton methods for Riemannian optimization" (2015);
-        line search: Lewis and Overton, "Nonsmooth optimization via quasi-Newton methods" (2013).
+        line search: Lewis and Overton, "Nonsmooth optimization via quasi-Newton methods" (2013); where losses differ
+        by no more than rounding, by slopes: Hager and Zhang, "A new conjugate gradient method with guaranteed descent
+        and an efficient line search" (2005), their approximate Wolfe conditions.
     """
 
     memory: int = 10
@@ -124,7 +127,12 @@ class RiemannianQuasiNewton(Solver):
             return -jax.lax.fori_loop(0, count, forth, size * rest)
 
         def search(state: RiemannianState, d: jax.Array, slope: jax.Array, first: jax.Array, inputs: Any) -> tuple:
-            """A step that satisfies the weak Wolfe conditions, by bisection; else the lowest one tried."""
+            """A step that satisfies the weak Wolfe conditions, by bisection; else the lowest one tried.
+
+            Near the answer a step changes the loss by less than rounding. There the slope along the step tells
+            whether it goes down far enough.
+            """
+            noise = ROUNDING * jnp.finfo(d.dtype).eps * jnp.abs(state.loss)
 
             def going(carry: tuple) -> jax.Array:
                 return (carry[0] < TRIALS) & ~carry[4]
@@ -134,10 +142,11 @@ class RiemannianQuasiNewton(Solver):
                 x = geometry.retract(state.x, t * d)
                 loss, gradient = measure(x, inputs)
                 finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(gradient))
-                lower = finite & (loss <= state.loss + SUFFICIENT * t * slope)
                 ahead = geometry.inner(x, gradient, geometry.transport(state.x, x, d))
+                level = (loss <= state.loss + noise) & (ahead <= (2 * SUFFICIENT - 1) * slope)
+                lower = finite & (level | (loss <= state.loss + SUFFICIENT * t * slope))
                 steep = lower & (ahead < FLATTER * slope)
-                better = finite & (loss < best[1])
+                better = finite & ((loss < best[1]) | (lower & ~steep))
                 best = jax.tree.map(lambda new, old: jnp.where(better, new, old), (x, loss, gradient, t), best)
                 low, high = jnp.where(steep, t, low), jnp.where(lower, high, t)
                 t = jnp.where(jnp.isinf(high), 2 * t, (low + high) / 2)
@@ -163,8 +172,9 @@ class RiemannianQuasiNewton(Solver):
             curvature = geometry.inner(x, moved, turn)
             kept = (curvature > DROP * geometry.inner(x, moved, moved)) & (t > 0)
             carried = [jax.vmap(lambda v: geometry.transport(state.x, x, v))(m) for m in (state.moves, state.turns)]
-            # A decrease within rounding is taken, but it is no progress.
-            progress = loss < state.loss - 4 * jnp.finfo(x.dtype).eps * jnp.abs(state.loss)
+            # A decrease within rounding is taken, but it is progress only if the gradient tells so.
+            noise = ROUNDING * jnp.finfo(x.dtype).eps * jnp.abs(state.loss)
+            progress = (loss < state.loss - noise) | (length(x, gradient) < norm / 2)
             failures = jnp.where(progress, 0, state.failures + 1).astype(jnp.int32)
             push = lambda rows, row: jnp.where(kept, jnp.concatenate([row[None], rows[:-1]]), rows)  # noqa: E731
             curvatures = push(jnp.where(usable, state.curvatures, 0.0), curvature)
