@@ -1,6 +1,5 @@
 """Weighted graphs without cycles."""
 
-import operator
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
-from descend.domains import moves
+from descend.domains import counts, moves
 from descend.domains.domain import as_floats, jitted_in_jax, slack
 from descend.domains.manifold import Chart, Manifold
 
@@ -33,12 +32,7 @@ class Acyclic(Manifold):
     """
 
     def __init__(self, n: int):
-        try:
-            self.n = operator.index(n)
-        except TypeError:
-            raise TypeError(f"Acyclic takes a whole number, got n={n!r}") from None
-        if self.n < 1:
-            raise ValueError(f"Acyclic needs n of at least 1, got {n}")
+        self.n = counts.positive("Acyclic", n)
         self.shape = (self.n, self.n)
         self.dimension = self.n * (self.n - 1) // 2
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, as_shape, jitted_in_jax, say_shape, slack
+from descend.domains.domain import as_floats, as_shape, jitted_in_jax, say_shape
+from descend.domains.isolated import Isolated
 from descend.domains.simplex import Simplex
 
 
-class Choice(Domain):
+class Choice(Isolated):
     """One option each, one-hot on the last axis: a member has shape (*shape, n). It starts at the first option.
 
     Args:
@@ -31,9 +32,7 @@ class Choice(Domain):
         ValueError: if there is no option, or two have the same label.
     """
 
-    discrete = True
     looks = "one-hot on the last axis: index a table by jnp.argmax(x, -1), or multiply it, x @ table"
-    convex = False
 
     def __init__(self, n_or_labels: Any, shape: Any = ()):
         if isinstance(n_or_labels, str):
@@ -100,16 +99,6 @@ class Choice(Domain):
         """Uniform."""
         rows = int(np.prod(self.choices, dtype=int))
         return self._one_hot(jax.random.randint(key, (rows,), 0, len(self.labels)), jnp.result_type(float))
-
-    def contains(self, x: Any, tolerance: float | None = None) -> Any:
-        tolerance, x = slack(x, tolerance), as_floats(x)
-        if x.shape != self.shape:
-            return False
-        xp = numerics.namespace(x)
-        return xp.all(xp.isfinite(x) & (abs(x - self.round(x)) <= tolerance))
-
-    def project(self, x: Any) -> Any:
-        return self.round(x)
 
     def round(self, x: Any) -> Any:
         """The nearest member: the option with the largest entry, the first of equal ones; NaN counts as smallest."""

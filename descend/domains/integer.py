@@ -12,13 +12,14 @@ import numpy as np
 
 from descend import numerics
 from descend.domains import moves
-from descend.domains.domain import Domain, as_floats, as_shape, fill, jitted_in_jax, say_bounds, say_shape, slack
+from descend.domains.domain import as_floats, as_shape, fill, jitted_in_jax, say_bounds, say_shape
+from descend.domains.isolated import Isolated
 from descend.domains.real import Real
 
 _LARGEST = 2**53  # beyond it neighboring whole numbers are the same float64
 
 
-class Integer(Domain):
+class Integer(Isolated):
     """Arrays of whole numbers in a box, held as floats.
 
     float32 tells whole numbers apart up to 2**24: wider bounds need float64.
@@ -33,9 +34,7 @@ class Integer(Domain):
             if the start is not a member, or if an argument does not broadcast.
     """
 
-    discrete = True
     looks = "whole numbers, as floats: x.astype(int) to index"
-    convex = False
 
     def __init__(self, shape: Any, lower: Any, upper: Any, start: Any = None):
         self.shape = as_shape(shape)
@@ -66,17 +65,6 @@ class Integer(Domain):
         low, width = jnp.asarray(self.lower, dtype), jnp.asarray(self.upper - self.lower, dtype)
         u = jax.random.uniform(key, self.shape, dtype)
         return low + jnp.minimum(jnp.floor(u * (width + 1)), width)
-
-    def contains(self, x: Any, tolerance: float | None = None) -> Any:
-        """Whether x is whole, to an absolute tolerance, and within the bounds."""
-        tolerance, x = slack(x, tolerance), as_floats(x)
-        if x.shape != self.shape:
-            return False
-        xp = numerics.namespace(x)
-        return xp.all(xp.isfinite(x) & (abs(x - self.round(x)) <= tolerance))
-
-    def project(self, x: Any) -> Any:
-        return self.round(x)
 
     def round(self, x: Any) -> Any:
         """The nearest member (halves go to the even number, NaN to the start). Its derivative is zero."""

@@ -1,14 +1,13 @@
 """Matrices of low rank."""
 
 import math
-import operator
 from typing import Any
 
 import jax
 import numpy as np
 
 from descend import numerics
-from descend.domains import moves
+from descend.domains import counts, moves
 from descend.domains.domain import as_floats, slack
 from descend.domains.manifold import Chart, Manifold, fixed, singular
 
@@ -36,12 +35,7 @@ class LowRank(Manifold):
     """
 
     def __init__(self, m: int, n: int, rank: int, depth: int = 2):
-        try:
-            self.m, self.n, self.rank, self.depth = map(operator.index, (m, n, rank, depth))
-        except TypeError:
-            raise TypeError(
-                f"LowRank takes whole numbers, got m={m!r}, n={n!r}, rank={rank!r}, depth={depth!r}"
-            ) from None
+        self.m, self.n, self.rank, self.depth = counts.whole("LowRank", m=m, n=n, rank=rank, depth=depth)
         if not 1 <= self.rank <= min(self.m, self.n):
             raise ValueError(f"LowRank needs a rank between 1 and min(m, n)={min(self.m, self.n)}, got {rank}")
         if self.depth < 2:

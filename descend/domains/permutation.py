@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
@@ -13,19 +12,10 @@ import numpy as np
 from scipy import sparse
 
 from descend import numerics
-from descend.domains import moves
+from descend.domains import counts, moves
 from descend.domains.domain import Domain, Polyhedron, as_floats, slack
 from descend.domains.doubly_stochastic import doubly_stochastic
-
-
-def _order(name: str, n: Any) -> int:
-    try:
-        n = operator.index(n)
-    except TypeError:
-        raise TypeError(f"{name} takes a whole number, got n={n!r}") from None
-    if n < 1:
-        raise ValueError(f"{name} needs n of at least 1, got {n}")
-    return n
+from descend.domains.isolated import Isolated
 
 
 class Birkhoff(Domain):
@@ -40,7 +30,7 @@ class Birkhoff(Domain):
     """
 
     def __init__(self, n: int):
-        self.n = _order("Birkhoff", n)
+        self.n = counts.positive("Birkhoff", n)
         self.shape = (self.n, self.n)
 
     def __repr__(self) -> str:
@@ -110,7 +100,7 @@ class Birkhoff(Domain):
         yield self.start()
 
 
-class Permutation(Domain):
+class Permutation(Isolated):
     """Orders of n things as permutation matrices: entry (i, j) is 1 where place i holds thing j, so that
     `x @ things` is the reordered list. It starts at the identity.
 
@@ -122,12 +112,10 @@ class Permutation(Domain):
         ValueError: if n < 1.
     """
 
-    discrete = True
     looks = "a permutation matrix: x @ v reorders v"
-    convex = False
 
     def __init__(self, n: int):
-        self.n = _order("Permutation", n)
+        self.n = counts.positive("Permutation", n)
         self.shape = (self.n, self.n)
 
     def __repr__(self) -> str:
@@ -148,9 +136,6 @@ class Permutation(Domain):
         hot = (x > 0.5).astype(x.dtype)
         one_each = xp.all(xp.sum(hot, axis=0) == 1) & xp.all(xp.sum(hot, axis=1) == 1)
         return one_each & xp.all(xp.isfinite(x) & (abs(x - hot) <= tolerance))
-
-    def project(self, x: Any) -> Any:
-        return self.round(x)
 
     def round(self, x: Any) -> Any:
         """The nearest member: the assignment with the largest sum of entries, in time n^3. Its derivative is zero.

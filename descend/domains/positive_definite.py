@@ -1,6 +1,5 @@
 """Covariances: symmetric positive definite matrices."""
 
-import operator
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
-from descend.domains import moves
+from descend.domains import counts, moves
 from descend.domains.domain import as_floats, slack
 from descend.domains.manifold import Manifold, symmetric, transposed
 
@@ -35,12 +34,7 @@ class PositiveDefinite(Manifold):
     convex = True
 
     def __init__(self, n: int, lower: float = 1e-8):
-        try:
-            self.n = operator.index(n)
-        except TypeError:
-            raise TypeError(f"PositiveDefinite takes a whole number, got n={n!r}") from None
-        if self.n < 1:
-            raise ValueError(f"PositiveDefinite needs n of at least 1, got {n}")
+        self.n = counts.positive("PositiveDefinite", n)
         self.lower = float(lower)
         if not 0 < self.lower < np.inf:
             raise ValueError(f"lower must be positive and finite, got {lower}")

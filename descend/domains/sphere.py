@@ -1,12 +1,12 @@
 """Directions: vectors of length one."""
 
-import operator
 from typing import Any
 
 import jax
 import numpy as np
 
 from descend import numerics
+from descend.domains import counts
 from descend.domains.domain import as_floats, slack
 from descend.domains.manifold import fixed
 from descend.domains.unit_columns import UnitColumns
@@ -27,12 +27,7 @@ class Sphere(UnitColumns):
     """
 
     def __init__(self, n: int):
-        try:
-            self.n = operator.index(n)
-        except TypeError:
-            raise TypeError(f"Sphere takes a whole number, got n={n!r}") from None
-        if self.n < 1:
-            raise ValueError(f"Sphere needs n of at least 1, got {n}")
+        self.n = counts.positive("Sphere", n)
         self.shape = (self.n,)
         self.dimension = self.n - 1
 

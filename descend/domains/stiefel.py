@@ -1,6 +1,5 @@
 """Frames: matrices with orthonormal columns."""
 
-import operator
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from descend import numerics
+from descend.domains import counts
 from descend.domains.domain import as_floats, slack
 from descend.domains.manifold import singular, symmetric, transposed
 from descend.domains.unit_columns import UnitColumns
@@ -31,10 +31,7 @@ class Stiefel(UnitColumns):
     """
 
     def __init__(self, n: int, p: int):
-        try:
-            self.n, self.p = operator.index(n), operator.index(p)
-        except TypeError:
-            raise TypeError(f"Stiefel takes whole numbers, got n={n!r}, p={p!r}") from None
+        self.n, self.p = counts.whole("Stiefel", n=n, p=p)
         if not 1 <= self.p <= self.n:
             raise ValueError(f"Stiefel needs p between 1 and n={n}, got {p}")
         self.shape = (self.n, self.p)

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,15 +12,13 @@ import numpy as np
 from scipy import sparse
 
 from descend import numerics
-from descend.domains import moves
+from descend.domains import counts, moves
 from descend.domains.domain import Domain, Polyhedron, as_floats, as_shape, jitted_in_jax, say_shape, slack
+from descend.domains.isolated import Isolated
 
 
 def _counts(name: str, n: Any, k: Any) -> tuple[int, int]:
-    try:
-        n, k = operator.index(n), operator.index(k)
-    except TypeError:
-        raise TypeError(f"{name} takes whole numbers, got n={n!r}, k={k!r}") from None
+    n, k = counts.whole(name, n=n, k=k)
     if n < 1:
         raise ValueError(f"{name} needs n of at least 1, got {n}")
     if not 0 <= k <= n:
@@ -182,7 +179,7 @@ def _move(x: Any, row: Any, give: Any, take: Any, size: Any, normal: Any, coin: 
     return xp.where(coin | undone, shifted, jiggled)
 
 
-class Subset(Domain):
+class Subset(Isolated):
     """k of n things: vectors of n zeros and ones, k of them ones. It starts at the first k.
 
     Args:
@@ -194,9 +191,7 @@ class Subset(Domain):
         ValueError: if n < 1, k < 0 or k > n.
     """
 
-    discrete = True
     looks = "1 where an item is chosen, else 0"
-    convex = False
 
     def __init__(self, n: int, k: int):
         self.n, self.k = _counts("Subset", n, k)
@@ -211,16 +206,6 @@ class Subset(Domain):
     def sample(self, key: jax.Array) -> jax.Array:
         """Uniform."""
         return (jax.random.permutation(key, self.n) < self.k).astype(jnp.result_type(float))
-
-    def contains(self, x: Any, tolerance: float | None = None) -> Any:
-        tolerance, x = slack(x, tolerance), as_floats(x)
-        if x.shape != self.shape:
-            return False
-        xp = numerics.namespace(x)
-        return xp.all(xp.isfinite(x) & (abs(x - self.round(x)) <= tolerance))
-
-    def project(self, x: Any) -> Any:
-        return self.round(x)
 
     def round(self, x: Any) -> Any:
         """The nearest member: the k largest entries, the first of equal ones; NaN counts as smallest."""
