@@ -196,6 +196,8 @@ def test_small_and_empty():
     for k in (18, -1):
         with pytest.raises(ValueError, match="k must be between 0 and the 17 values"):
             relax.top_k(X, k, temperature=0.1)
+    with pytest.raises(TypeError, match=r"k must be a whole number .*, got 1\.5"):
+        relax.top_k(X, 1.5, temperature=0.1)
     for op in (relax.max, relax.argmax, relax.median):
         with pytest.raises(ValueError, match="empty"):
             op(np.zeros(0), temperature=0.1)

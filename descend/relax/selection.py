@@ -9,6 +9,7 @@ is the logistic case.
 """
 
 import math
+import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -137,6 +138,10 @@ class Top(NamedTuple):
 
 
 def _check_k(x: Any, k: int, axis: int) -> None:
+    try:
+        operator.index(k)
+    except TypeError:
+        raise TypeError(f"k must be a whole number that is known before tracing, got {k!r}") from None
     if x.ndim and not 0 <= k <= x.shape[axis]:
         raise ValueError(f"k must be between 0 and the {x.shape[axis]} values, got {k}")
 
@@ -169,6 +174,7 @@ def top_k(x: Any, k: int, *, temperature: Any, family: Family = logistic, axis: 
     values are continuous with kinks at ties. Gap: that of `max` for the values, 1 for the weights.
 
     Raises:
+        TypeError: for a k that is not a whole number, or is traced.
         ValueError: for k below 0 or above n.
     """
     (x,) = floats(x)
