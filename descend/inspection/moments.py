@@ -21,7 +21,35 @@ class _Moments(NamedTuple):
     ee: Any
 
 
+class Products(NamedTuple):
+    """The inner products of estimates e and references r, all that their trust needs of them.
+
+    Attributes:
+        ee, er, rr: shapes (M, M), (M, L), (L, L), of vectors divided by `unit`.
+        unit: their largest entry in absolute value, or 1.
+    """
+
+    ee: Any
+    er: Any
+    rr: Any
+    unit: Any
+
+
+def products(e: Any, r: Any) -> Products:
+    """The inner products of the rows of e, (M, n), and of r, (L, n)."""
+    xp = numerics.namespace(e, r)
+    size = xp.maximum(xp.max(xp.abs(e), initial=0.0), xp.max(xp.abs(r), initial=0.0))
+    unit = xp.where(size > 0, size, 1.0)  # squares of tiny gradients would underflow
+    e, r = e / unit, r / unit
+    return Products(e @ e.T, e @ r.T, r @ r.T, unit)
+
+
 def trust_of(e: Any, r: Any, rounding: Any) -> Trust:
+    """The trust in estimates e (M, n), from references r (L, n): see `judged`."""
+    return judged(products(e, r), rounding)
+
+
+def judged(found: Products, rounding: Any) -> Trust:
     """The trust in estimates, from what was drawn of them and of the reference.
 
     With M estimates e_i and L references r_j, all independent, the moments
@@ -51,8 +79,8 @@ def trust_of(e: Any, r: Any, rounding: Any) -> Trust:
     error s / 2b, or sqrt(s) / 1.5 where b^2 < 3s; the latter is too large by about sqrt(2) where there is no bias.
 
     Args:
-        e: (M, n), or (1, n) for an estimate that cannot vary. NumPy (which compiles nothing) or JAX.
-        r: (L, n), or (1, n) for a reference that cannot vary.
+        found: the inner products, with M = 1 for an estimate that cannot vary and L = 1 for such a reference. In NumPy,
+            which compiles nothing, or JAX.
         rounding: the length of a reference that is made of nothing but the rounding of values.
 
     Source:
@@ -61,11 +89,8 @@ def trust_of(e: Any, r: Any, rounding: Any) -> Trust:
         tests and confidence intervals for asymmetrical populations" (1978); degrees of freedom: Satterthwaite, "An
         approximate distribution of estimates of variance components" (1946).
     """
-    xp = numerics.namespace(e, r)
-    size = xp.maximum(xp.max(xp.abs(e), initial=0.0), xp.max(xp.abs(r), initial=0.0))
-    unit = xp.where(size > 0, size, 1.0)  # squares of tiny gradients would underflow
-    e, r, tiny = e / unit, r / unit, np.finfo(e.dtype).tiny
-    ee, er, rr = e @ e.T, e @ r.T, r @ r.T
+    ee, er, rr, unit = found
+    xp, tiny = numerics.namespace(er), np.finfo(er.dtype).tiny
     k, j = er.shape
     whole = _moments(ee.sum(), xp.trace(ee), er.sum(), rr.sum(), xp.trace(rr), k, j)
     spread: list[Any] = []

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.core
@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from descend import numerics, routes
 from descend.findings import Trust
-from descend.inspection.moments import trust_of
+from descend.inspection.moments import Products, judged, products
 from descend.inspection.unseen import NOTHING, OF_THE_POINT, Unseen, unseen
 from descend.inspection.unseen import REACH as LOOK
 from descend.routes.program import takes_key
@@ -117,13 +117,31 @@ def value_and_trust(
         rest = tuple(leaf for i, leaf in enumerate(leaves) if i not in places)
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (*leaves, key))
         if traced or not all(isinstance(leaf, Hashable) for leaf in rest):
-            value, gradient, trust = probe.measure(args, kwargs, key)
-        else:
-            with routes.reraised():
-                value, gradient, trust = jax.block_until_ready(compiled(tree, places, rest)(arrays, key))
+            value, gradient, drawn = probe.measure(args, kwargs, key)
+            return value, gradient[0] if isinstance(argnums, int) else gradient, drawn.trust
+        with routes.reraised():
+            value, gradient, drawn = compiled(tree, places, rest)(arrays, key)
+            # In NumPy: the many small steps from products to trust take longer to compile than the rest.
+            with np.errstate(all="ignore"):
+                trust = jax.tree.map(jnp.asarray, jax.tree.map(np.asarray, drawn).trust)
         return value, gradient[0] if isinstance(argnums, int) else gradient, trust
 
     return functools.update_wrapper(measured, f, assigned=("__name__", "__doc__"), updated=())
+
+
+class _Drawn(NamedTuple):
+    """What the trust is made of."""
+
+    products: Products
+    rounding: Any
+    failed: Any
+    unseen: Unseen
+
+    @property
+    def trust(self) -> Trust:
+        share, nearest, line = self.unseen
+        found = judged(self.products, self.rounding)
+        return found._replace(failed=self.failed, unseen=share, nearest=nearest, line=line)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +169,8 @@ class _Probe:
                     )
         return tuple(everything)
 
-    def measure(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: jax.Array) -> tuple[Any, Any, Trust]:
-        """Value, gradient (a tuple, by `argnums`) and trust."""
+    def measure(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: jax.Array) -> tuple[Any, Any, _Drawn]:
+        """Value, gradient (a tuple, by `argnums`) and what was drawn."""
         x, unravel = ravel_pytree(tuple(args[i] for i in self.argnums))
 
         def call(function: Callable[..., Any], x: Any, key: Any) -> Any:
@@ -162,19 +180,23 @@ class _Probe:
             random = {"key": key} if takes_key(function) else {}
             return function(*everything, **kwargs, **random)
 
-        value, gradient = jax.value_and_grad(lambda x: call(self.routed, x, key))(x)
-        again = jax.random.split(jax.random.fold_in(key, 1), self.estimates - 1)
-        e = gradient[None]
+        def estimate(key: Any) -> tuple[Any, Any]:
+            return jax.value_and_grad(lambda x: call(self.routed, x, key))(x)
+
         if takes_key(self.routed):
-            e = jnp.concatenate([e, jax.lax.map(lambda k: jax.grad(lambda x: call(self.routed, x, k))(x), again)])
+            # The gradient that is returned is one of them: a second copy of the route would be compiled, too.
+            again = jax.random.split(jax.random.fold_in(key, 1), self.estimates - 1)
+            values, e = jax.lax.map(estimate, jnp.concatenate([key[None], again]))
+            value, gradient = values[0], e[0]
+        else:
+            value, gradient = estimate(key)
+            e = gradient[None]
         reference, width, random = self._reference(call, x)
         r = jax.lax.map(reference, jax.random.split(jax.random.fold_in(key, 2), self.estimates if random else 1))
         rounding = jnp.finfo(value.dtype).eps * jnp.abs(value) * jnp.sqrt(x.size / 2) / width
-        share, nearest, line = self._unseen(call, x, key, gradient, width)
-        trust = trust_of(e, r, rounding)._replace(
-            failed=self._failed(call, x, key, width), unseen=share, nearest=nearest, line=line
-        )
-        return value, unravel(gradient), trust
+        found = self._unseen(call, x, key, gradient, width)
+        drawn = _Drawn(products(e, r), rounding, self._failed(call, x, key, width), found)
+        return value, unravel(gradient), drawn
 
     def _unseen(self, call: Callable[..., Any], x: Any, key: Any, gradient: Any, width: Any) -> Unseen:
         """What happens at jumps and steps along the descent, for a derivative of the point; where that is zero or not
