@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from descend.inspection import unread
 from descend.inspection.lines import Sweep
 from descend.inspection.measured import Break, Crossing, Group, measured
 from descend.inspection.subject import Line, Subject
@@ -13,6 +14,7 @@ from descend.program.source import Place
 
 LANES = 32  # points whose fingerprints are computed at once
 AT_ONCE = 8  # crossings that are closed in upon at once
+TRIES = 4  # intervals in which a kink among many harmless ones is looked for
 PAST = 0.37  # how far a line through the origin goes on, so that no point of a grid is the origin
 
 
@@ -127,6 +129,8 @@ def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) 
     waiting = {g: crossings(swept, g, jumpers) for g in every}
     found: dict[tuple[Group, str], Break] = {}
     _search(subject, swept, every, waiting, found, rounds)
+    hidden = [g for g in every if g.role is Role.KINKS and g not in {g for g, _ in found}]
+    _search_hidden(subject, swept, every, hidden, jumpers, found)
     # What the lines through the center do not meet, or meet only where it is harmless.
     told = {g for g, _ in found}
     elsewhere = [
@@ -139,6 +143,28 @@ def find(subject: Subject, swept: Sweep, rounds: int, rng: np.random.Generator) 
         _search(subject, swept, every, waiting, found, rounds)
     discontinuous = {group for group, word in found if word != "kinked"}
     return [b for (group, word), b in found.items() if word != "kinked" or group not in discontinuous]
+
+
+def _search_hidden(
+    subject: Subject,
+    swept: Sweep,
+    every: list[Group],
+    hidden: list[Group],
+    jumpers: list[int],
+    found: dict[tuple[Group, str], Break],
+) -> None:
+    """Tries kinks where value and slopes disagree: of many elements that change sides there, few may matter."""
+    changed = swept.changes([i for g in hidden for i in g.members])
+    for line, index in unread.mismatches(subject, swept, ~changed | swept.changes(jumpers))[:TRIES]:
+        seen = unread.closed(subject, swept, line, index)
+        if seen is None or seen.word != "kinked":
+            continue
+        on = swept.lines[line]
+        low, high = subject.marks(_padded([subject.on(on, np.array([seen.low, seen.high]))]))[:2]
+        own = [g for g in hidden if (low != high)[list(g.members)].any()][:AT_ONCE]
+        met = [Crossing(g, on, seen.low, seen.high, *_usual(swept, line, index)) for g in own]
+        for broken in measured(subject, swept, every, met) if met else []:
+            found.setdefault((broken.group, broken.word), broken)
 
 
 def _search(

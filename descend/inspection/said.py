@@ -24,6 +24,10 @@ SENSITIVE = 1e3
 """By what factor a change must grow over the rounds of a loop for its sensitivity to be called exponential."""
 
 
+APART = 1e-5
+"""How far from a break, on its line, numbers that meet there have moved apart."""
+
+
 TOLERATED = 1e-3
 """A change of slope, as a share of the steepest, that may come of an inner solver that stops one round sooner."""
 
@@ -195,24 +199,49 @@ def on_unread(subject: Subject, swept: Sweep, broken: list[Break], thorough: boo
     for candidate, here in zip(unknown, places, strict=True):
         found.append(Finding("unread", here, {"how": "static", "primitive": candidate.primitive}))
     crossing = _with(subject, Role.CROSSES)
-    if unknown or crossing or (thorough and not broken):
-        marked = [i for i, c in enumerate(subject.candidates) if c.role is not Role.UNREAD]
+    unlocated = [where(None, subject.problem)] if thorough and not broken else []
+    if unknown or crossing or unlocated:
+        marked = [i for i, c in enumerate(subject.candidates) if c.role not in (Role.UNREAD, Role.CROSSES)]
         explained = swept.changes(marked) if marked else np.zeros(swept.gaps.shape[:2], bool)
         blind = subject.attempt(lambda: unread.find(subject, swept, explained))
         if blind is not None:
             evidence = {"how": "probed", "gap": blind.gap, "slope gap": blind.slope_gap}
-            meeting = [where(c.place, subject.problem) for c in crossing]
-            here = places or meeting or [where(None, subject.problem)]
+            meeting = [where(c.place, subject.problem) for c in _meeting(subject, swept, blind, crossing)]
+            here = meeting or places or unlocated
             found += [Finding(blind.word, place, evidence, _smooth(0.1 * _unit(subject))) for place in here]
     stops = _with(subject, Role.STOPS, 0)
     apart, level = disagreement(swept, subject.eps)
-    if stops and not broken and apart > 0.5 and not level:
-        for candidate in stops:
+    if not broken and apart > 0.5 and not level:
+        for candidate in [*stops, *_fine(subject, swept)]:
             evidence = {"how": "static and probed", "primitive": candidate.primitive}
             found.append(
                 Finding("flat", where(candidate.place, subject.problem), evidence, _smooth(0.1 * _unit(subject)))
             )
     return found
+
+
+def _meeting(subject: Subject, swept: Sweep, blind: unread.Blind, crossing: list[Candidate]) -> list[Candidate]:
+    """Those whose numbers meet, or touch an end, at a break; of which that cannot be told, all."""
+    if not crossing:
+        return []
+    ends = np.array([blind.low - APART, blind.low, blind.high, blind.high + APART])
+    points = subject.on(swept.lines[blind.line], np.clip(ends, 0.0, 1.0))
+    seen = subject.attempt(lambda: subject.apart(points, crossing))
+    if seen is None:
+        return crossing
+    before, low, high, after = seen
+    meet = (before != low) & (after != high)
+    return [c for c, yes in zip(crossing, meet, strict=True) if yes or c.primitive == "schur"]
+
+
+def _fine(subject: Subject, swept: Sweep) -> list[Candidate]:
+    """Equations that pass no derivative and change between any two points, however near: their steps are too small to
+    be seen one by one."""
+    changed = (swept.marks[:, 1:] != swept.marks[:, :-1]) & swept.finite()[..., None]
+    always = changed.sum((0, 1)) >= 0.9 * max(1, int(swept.finite().sum()))
+    return [
+        c for c, yes in zip(subject.candidates, always, strict=True) if yes and c.role is Role.KILLS and 0 in c.outputs
+    ]
 
 
 def on_agreement(subject: Subject, swept: Sweep) -> list[Finding]:

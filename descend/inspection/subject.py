@@ -1,7 +1,7 @@
 """`Subject`: a problem as functions of a flat vector, compiled for probing, with every evaluation counted."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from descend.program import compat
 from descend.program.candidates import Candidate, candidates
 from descend.program.flow import Role, Site
 from descend.program.iterations import Loop, iterated, observed
-from descend.program.observe import Limit, bounded, fingerprints
+from descend.program.observe import Limit, bounded, fingerprints, magnitudes
 
 LINES = 8
 """How many lines are probed at once, at most."""
@@ -216,6 +216,13 @@ class Subject:
         if self.program is None or not self.candidates:
             return jnp.zeros((0,), jnp.uint32)
         return fingerprints(self.program, self.candidates, self.limits)(x, key, *jax.tree.leaves(inputs))
+
+    def apart(self, points: np.ndarray, chosen: Sequence[Candidate]) -> np.ndarray:
+        """(points, candidates): the magnitudes of how far some candidates are from where they are kinked."""
+        assert self.program is not None
+        look, leaves = magnitudes(self.program, chosen, self.limits), jax.tree.leaves(self.inputs)
+        self.evaluations += len(points)
+        return np.asarray(jax.jit(jax.vmap(lambda x: look(x, self.key, *leaves)))(self.array(points)))
 
     def on(self, line: Line, t: np.ndarray) -> np.ndarray:
         """(points, n): the points of a line."""

@@ -67,7 +67,7 @@ def candidates(
             *origin,
             *reader.known[origin.site],
             tuple(outputs),
-            origin in reader.mixed,
+            any(origin in outs[index].mixed for index in outputs),
             reader.used.get(origin.site, ()),
             origin.site in reader.ends,
         )
@@ -79,7 +79,6 @@ class _Reader:
     def __init__(self, given: Mapping[str, Flow]) -> None:
         self.given = given
         self.known: dict[Site, tuple[str, Place | None]] = {}
-        self.mixed: set[Origin] = set()
         self.chosen: set[Origin] = set()  # conditions and indices by which constants were chosen
         self.of: dict[Origin, frozenset[int]] = {}  # what a killing equation works on
         self.reads: set[Any] = set()
@@ -174,14 +173,14 @@ class _Reader:
             whole = marked(whole, Origin(site, Role(role)))
         elif name not in tables.READ:
             whole = marked(whole, Origin(site, Role.UNREAD))
-        elif name == "sqrt" and ins[0].square is not None and SEVERAL in ins[0].square:
-            whole = marked(whole, Origin(site, Role.CROSSES))  # a length, which has a kink where it is zero
-        elif name == "sqrt" and ins[0].square is not None:
+        elif tables.is_root(eqn) and ins[0].square is not None and SEVERAL not in ins[0].square:
             self.known[ins[0].square] = (
                 name,
                 self.known[site][1],
             )  # seen where the square is taken, told where the root is
             whole = marked(whole, Origin(ins[0].square, Role.KINKS))
+        elif tables.is_root(eqn):
+            whole = marked(whole, Origin(site, Role.CROSSES))  # kinked where what it is taken of touches its end
         passed = self.passed(name, ins, whole)._replace(square=square_of(eqn, ins, site))
         passes = [is_float(v) and name not in tables.ROUNDING for v in eqn.outvars]
         if all(passes):
@@ -201,14 +200,15 @@ class _Reader:
             return whole
         if not whole.active:
             return whole._replace(alone=frozenset()) if name in tables.COUNTING else whole
+        mixed: set[Origin] = set()
         if name in ("add", "sub", "add_any", "mul", "div"):
             for one, other in ((ins[0], ins[-1]), (ins[-1], ins[0])):
                 if other.active and not one.active and name in ("mul", "div"):
                     known = self.known
-                    self.mixed |= {o for o in one.alone if o in self.chosen or known[o.site][0] in tables.COMPARISONS}
+                    mixed |= {o for o in one.alone if o in self.chosen or known[o.site][0] in tables.COMPARISONS}
                 elif other.active and not one.active:
-                    self.mixed |= {o for o in one.alone if self.of.get(o, frozenset()) & other.multiples}
-        return whole._replace(alone=frozenset())
+                    mixed |= {o for o in one.alone if self.of.get(o, frozenset()) & other.multiples}
+        return whole._replace(alone=frozenset(), mixed=whole.mixed | mixed)
 
     def choice(self, index: Flow, cases: Sequence[Flow], site: Site) -> Flow:
         """One of several values: where they carry derivatives, the condition becomes a branch of its own."""
@@ -222,15 +222,17 @@ class _Reader:
             return whole | index
         kept = frozenset(o for o in index.origins if o.role is not Role.KILLS)
         origins = whole.origins | kept | {Origin(site, Role.BRANCHES)}
-        return Flow(True, whole.keyed or index.keyed, origins, whole.alone - index.alone)
+        return Flow(True, whole.keyed or index.keyed, origins, whole.alone - index.alone, whole.mixed)
 
     def custom(self, eqn: Any, ins: list[Flow], outs: list[Flow]) -> list[Flow]:
         """A function with a derivative rule of its own: what kills derivatives inside need not kill them outside."""
         if not any(f.active for f in ins):
             return outs
-        for out in outs:
-            self.mixed |= {o for o in out.origins if o.role is Role.KILLS} - join(ins).origins
-        return [out._replace(active=is_float(v)) for v, out in zip(eqn.outvars, outs, strict=True)]
+        before = join(ins).origins
+        return [
+            out._replace(active=is_float(v), mixed=out.mixed | (out.killers() - before))
+            for v, out in zip(eqn.outvars, outs, strict=True)
+        ]
 
     def sort(self, eqn: Any, ins: list[Flow], site: Site) -> list[Flow]:
         whole = join(ins)
@@ -272,12 +274,12 @@ class _Reader:
         known: a choice between constants is one only as long as they are.
         """
         carry = [self.named(f, at, i) for i, f in enumerate(start)]
-        mixed, chosen = set(self.mixed), set(self.chosen)
+        chosen = set(self.chosen)
         while True:
             outs = self.read(body, [*consts, *carry, *rows], at, here)
             grown = [self.named(old | new, at, i) for i, (old, new) in enumerate(zip(carry, outs, strict=False))]
             if any(new.active and not old.active for old, new in zip(carry, grown, strict=True)):
-                self.mixed, self.chosen = set(mixed), set(chosen)
+                self.chosen = set(chosen)
                 flags = [f._replace(active=g.active, keyed=g.keyed) for f, g in zip(start, grown, strict=True)]
                 carry = [self.named(f, at, i) for i, f in enumerate(flags)]
             elif grown == carry:
@@ -308,6 +310,7 @@ class _Reader:
                 f.keyed,
                 f.origins | (own if f.active or f.sourced() else set()),
                 frozenset() if f.active else f.alone,
+                f.mixed,
             )
             for f in outs
         ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 CALLS = frozenset(
     (
@@ -109,6 +110,8 @@ def is_literal(atom: Any) -> bool:
 
 def bind(eqn: Any, values: Sequence[Any]) -> list[Any]:
     """What the equation computes from these operands."""
+    if eqn.primitive.name == "clamp":  # JAX differentiates by scalar bounds only where the operand is one
+        values = [jnp.broadcast_to(value, jnp.shape(values[1])) for value in values]
     out = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
     return list(out) if eqn.primitive.multiple_results else [out]
 

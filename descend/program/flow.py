@@ -50,6 +50,7 @@ class Flow(NamedTuple):
         keyed: whether it depends on the key.
         origins: the equations upstream that matter.
         alone: origins whose result it is, number by number.
+        mixed: origins of constant pieces that it has, mixed with something that carries a derivative.
         number: equal for arrays that are computed in the same way from the same arrays.
         multiples: the numbers of the arrays that it is a multiple of, up to constants added, and its own.
         square: if it is the square of something, number by number: where that is taken.
@@ -60,6 +61,7 @@ class Flow(NamedTuple):
     keyed: bool = False
     origins: frozenset[Origin] = frozenset()
     alone: frozenset[Origin] = frozenset()
+    mixed: frozenset[Origin] = frozenset()
     number: int = -1
     multiples: frozenset[int] = frozenset()
     square: Site | None = None
@@ -71,6 +73,7 @@ class Flow(NamedTuple):
             self.keyed or other.keyed,
             self.origins | other.origins,
             self.alone | other.alone,
+            self.mixed | other.mixed,
             square=self.square if self.square == other.square else None,
         )
 
@@ -106,7 +109,7 @@ def square_of(eqn: Any, ins: list[Flow], site: Site) -> Site | None:
     name = eqn.primitive.name
     if name == "square" or (name == "integer_pow" and eqn.params["y"] == 2):
         return site
-    if name == "mul" and eqn.invars[0] is eqn.invars[1]:
+    if name == "mul" and (eqn.invars[0] is eqn.invars[1] or 0 <= ins[0].number == ins[1].number):
         return site
     if name in tables.ARRANGING and name != "neg":
         return ins[0].square

@@ -65,6 +65,18 @@ def fingerprints(
 ) -> Callable[..., Any]:
     """A function of the program's inputs that returns one uint32 a candidate, stacked; 0 where it has no state."""
     sites = {c.site for c in chosen if c.role in (Role.KILLS, Role.BRANCHES, Role.KINKS)}
+    return _observed(program, chosen, sites, limits)
+
+
+def magnitudes(program: compat.Program, chosen: Sequence[Candidate], limits: Limits) -> Callable[..., Any]:
+    """The like of `fingerprints` for equations that are kinked where numbers meet, or touch an end: of how far apart
+    they are, in powers of two."""
+    return _observed(program, chosen, {c.site for c in chosen}, limits)
+
+
+def _observed(
+    program: compat.Program, chosen: Sequence[Candidate], sites: set[Site], limits: Limits | None
+) -> Callable[..., Any]:
     watch = Watch(frozenset(sites), limits or {})
 
     def observed(*args: Any) -> Any:
@@ -239,6 +251,8 @@ def _state(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
         return _digest(ins[0] > 0)
     if name == "abs" and jnp.iscomplexobj(ins[0]):  # a kink where the number is real; else it is round
         return _digest((jnp.real(ins[0]) > 0) & (jnp.imag(ins[0]) == 0))
+    if name in _APART:
+        return _digest(jnp.frexp(abs(_APART[name](ins[0], outs)))[1])
     if name == "rem":
         return _digest(jnp.round((ins[0] - outs[0]) / ins[1]).astype(jnp.int32))
     if discrete:
@@ -248,6 +262,25 @@ def _state(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:
     if name in tables.LOOKUPS:
         return _digests([a for a in ins if not jnp.issubdtype(jnp.result_type(a), jnp.inexact)])
     return _slopes(eqn, ins, outs)
+
+
+_APART: dict[str, Callable[[Any, list[Any]], Any]] = {
+    "sqrt": lambda x, _: x,
+    "pow": lambda x, _: x,
+    "acos": lambda x, _: 1 - abs(x),
+    "asin": lambda x, _: 1 - abs(x),
+    "acosh": lambda x, _: x - 1,
+    "eigh": lambda _, outs: _gaps(outs[1] if outs[0].ndim > outs[1].ndim else outs[0]),
+    "svd": lambda _, outs: jnp.concatenate([outs[0], _gaps(outs[0])], -1),
+    "eig": lambda _, outs: _gaps(outs[0]),
+}
+"""How far the numbers of an equation are from where it is kinked."""
+
+
+def _gaps(values: Any) -> Any:
+    """The distances of each two numbers on the last axis."""
+    i, j = np.triu_indices(values.shape[-1], 1)
+    return values[..., i] - values[..., j]
 
 
 def _slopes(eqn: Any, ins: list[Any], outs: list[Any]) -> Any:

@@ -1,5 +1,7 @@
 """What each primitive does to a derivative, by name. A name in no table is unread, and probing decides about it."""
 
+from typing import Any
+
 ROUNDING = frozenset("floor ceil round sign nextafter".split())
 """Piecewise constant in the operand: the derivative is zero wherever it exists."""
 
@@ -20,6 +22,16 @@ ROLES = {
     "crosses": frozenset({"eigh", "svd", "eig", "schur"}),
 }
 """What else an equation may do to a derivative, by the name of the role. `atan2` jumps behind its origin."""
+
+STEEP = frozenset("sqrt acos asin acosh".split())
+"""Infinitely steep at an end: where something smooth touches that end and turns back, the result has a kink."""
+
+
+def is_root(eqn: Any) -> bool:
+    """Whether an equation is steep in that way; a power is, if its exponent is known to be between 0 and 1."""
+    exponent = getattr(eqn.invars[-1], "val", None) if eqn.primitive.name == "pow" else None
+    return eqn.primitive.name in STEEP or (exponent is not None and bool(0 < exponent < 1))
+
 
 COUNTING = frozenset(
     """reduce_sum reduce_prod reduce_xor dot_general ragged_dot_general conv_general_dilated cumsum

@@ -320,7 +320,7 @@ def straight_through(x):
 
     @jax.custom_jvp
     def whole(y):
-        return jnp.round(2.0 * y) / 2.0  #: flat
+        return jnp.round(2.0 * y) / 2.0  #: jumps
 
     whole.defjvp(lambda primals, tangents: (whole(*primals), tangents[0]))
     return jnp.sum((whole(x) - 0.6) ** 2) + 0.1 * jnp.sum(x**2)

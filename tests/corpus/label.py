@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 import descend
 
 CASES: list["Case"] = []
@@ -40,9 +42,10 @@ class Case:
         return self.function.__module__.rpartition(".")[2]
 
     def found(self, thorough: bool, key: int = 1) -> descend.Findings:
-        if callable(self.stated):
-            return descend.inspect(self.stated(self.function), key=key, thorough=thorough)
-        return descend.inspect(self.function, at=self.stated, key=key, thorough=thorough)
+        with jax.numpy_rank_promotion("allow"):  # as users have it
+            if callable(self.stated):
+                return descend.inspect(self.stated(self.function), key=key, thorough=thorough)
+            return descend.inspect(self.function, at=self.stated, key=key, thorough=thorough)
 
     def expected(self, thorough: bool) -> set[str]:
         return self.words | (self.only_thorough if thorough else set())

@@ -144,9 +144,9 @@ def coppice(x):
 
     def year(carry, growth):
         stand, sold = carry
-        cut = stand > 0.8 + x[0] ** 2
+        cut = stand > 0.8 + x[0] ** 2  #: jumps
         sold = sold + jnp.where(cut, (0.5 + x[1]) * stand, 0.0)  #: jumps
-        stand = jnp.where(cut, 0.2, stand * (1.0 + growth))  #: jumps
+        stand = jnp.where(cut, 0.2, stand * (1.0 + growth))
         return (stand, sold), None
 
     (stand, sold), _ = jax.lax.scan(year, (jnp.asarray(0.3), jnp.asarray(0.0)), GROWTH)
