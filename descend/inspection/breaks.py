@@ -14,7 +14,7 @@ from descend.program.source import Place
 
 LANES = 32  # points whose fingerprints are computed at once
 AT_ONCE = 8  # crossings that are closed in upon at once
-TRIES = 4  # intervals in which a kink among many harmless ones is looked for
+TRIES = 6  # intervals in which a kink among many harmless ones is looked for
 PAST = 0.37  # how far a line through the origin goes on, so that no point of a grid is the origin
 
 
