@@ -266,7 +266,3 @@ def _near_file(path: Path) -> str:
         return f": there is no folder {path.parent}"
     close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
     return f"; did you mean {path.with_name(close[0])}?" if close else "; expected a Python file"
-
-
-if __name__ == "__main__":
-    main()

@@ -31,7 +31,7 @@ def descend_(*arguments, interrupt_when=None, again=False):
     """Runs the command line; `interrupt_when(stderr so far)` says when to press Ctrl-C."""
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "descend.cli", *map(str, arguments)],
+        [sys.executable, "-m", "descend", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

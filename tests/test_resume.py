@@ -39,7 +39,7 @@ def command(file, out, evaluations, *more):
     run = [
         sys.executable,
         "-m",
-        "descend.cli",
+        "descend",
         "solve",
         str(file),
         "--evaluations",
