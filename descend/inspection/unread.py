@@ -89,7 +89,7 @@ def closed(subject: Subject, swept: Sweep, line: int, index: int) -> Blind | Non
         if t[1] - t[0] < subject.eps**CLOSE and abs(slope_gap) > max(1e-3 * steep, 0.5 * coarse):
             kink = Blind("kinked", *at)
     jump = abs(gap) > np.sqrt(subject.eps) * span + 2 * abs(slope).max() * (t[1] - t[0])
-    return Blind("jumps", *at) if jump else kink
+    return Blind("jumps", *at) if jump else kink  # type: ignore[arg-type]
 
 
 def _score(t: np.ndarray, values: np.ndarray, slopes: np.ndarray, span: float, steep: float, eps: float) -> np.ndarray:
