@@ -21,7 +21,7 @@ class Role(Enum):
     STOPS = "stops"  # continuous, but told not to pass a derivative
     BRANCHES = "branches"  # chooses between values that carry derivatives, by a condition that depends on the input
     KINKS = "kinks"  # continuous and piecewise smooth
-    CROSSES = "crosses"  # sorts numbers that are smooth until two of them meet: eigenvalues
+    CROSSES = "crosses"  # smooth until numbers meet, as eigenvalues, or touch an end and turn back, as under a root
     ITERATES = "iterates"  # a loop whose state carries a derivative from round to round
     DRAWS = "draws"  # draws random numbers from the key
     CALLS_HOST = "calls host"  # leaves JAX
