@@ -1,6 +1,6 @@
 """Solvers of smooth problems, native and compiled, their order and what they prove; truths from elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar, NamedTuple
 
@@ -231,14 +231,50 @@ def test_an_alternative_runs_after_a_certified_answer_and_a_better_one_is_kept()
     assert any("another valley" in line for _, line in both.trace.log)
 
 
-def test_no_third_path_is_tried_once_two_agree():
+def test_no_other_path_is_tried_once_two_agree_with_the_first():
     newton = Stage(solvers.TrustRegion(), None, "from there")
-    third = Stage(Says((-1.0353, 0.0)), None, "another valley", alternative=True)
+    other = Stage(Says((-1.0353, 0.0)), None, "another valley", alternative=True)
     agrees = Stage(Says((0.9601497, 0.0)), None, "the same valley", alternative=True)
     first = descend.solve(followed_by(newton))
-    found = descend.solve(followed_by(newton, agrees, third))
+    found = descend.solve(followed_by(newton, agrees, agrees, other))
     assert found.value == first.value
     assert not any("another valley" in line for _, line in found.trace.log)
+    assert descend.solve(followed_by(newton, agrees, other)).value < first.value
+    bounded = replace(double_well(), subject_to=(descend.at_most(lambda x: x[0], 5.0, name="cap"),))
+    stages = [*followed_by(newton, agrees, other).stages]
+    found = descend.solve(Plan(bounded, stages, Findings([], 0)))
+    assert abs(found.value - first.value) < 1e-9  # under constraints one is enough
+
+
+def test_what_finds_something_better_is_the_first_to_come_there():
+    newton = Stage(solvers.TrustRegion(), None, "from there")
+    better = Stage(Says((-0.9, 0.0)), None, "a better valley", alternative=True)
+    lower = Stage(Says((-1.0353, 0.0)), None, "lower yet", alternative=True)
+    found = descend.solve(followed_by(newton, better, lower))
+    assert any("lower yet" in line for _, line in found.trace.log) and found.x[0] < -1.0
+
+
+@dataclass(frozen=True, repr=False)
+class Wanders(Says):
+    """One that never ends, and comes to lower and lower points far above the others."""
+
+    def init(self, problem, start, key):
+        return At(np.array([-2.0, 3.0]))
+
+    def step(self, problem, state):
+        state = At(state.x * 0.9999)
+        return state, Progress(state.x, 0.0, 1, False, "")
+
+
+def test_an_alternative_is_given_up_after_twice_the_work_before_it():
+    newton = Stage(solvers.TrustRegion(), None, "from there")
+    alone = descend.solve(followed_by(newton))
+    endless = Stage(Wanders((0.0, 0.0)), None, "for long", alternative=True)
+    found = descend.solve(followed_by(newton, endless), budget=descend.Budget(evaluations=50_000))
+    assert found.value == alone.value and found.status == "local"
+    before = alone.trace.evaluations[-1]
+    assert 2 * before < found.trace.evaluations[-1] < 3 * before + 20
+    assert any("2 times the work before it" in line for _, line in found.trace.log)
 
 
 def test_of_two_points_of_one_loss_the_certified_one_is_the_answer():

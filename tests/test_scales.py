@@ -159,6 +159,23 @@ def test_a_variable_that_only_constraints_see_is_scaled_by_them():
     assert found is not None and 1e-9 <= found[1] <= 1e-7
 
 
+def test_a_constraint_that_is_level_at_the_optimum_does_not_hide_a_variable():
+    """x[2] and x[3] are in no loss, and their squares have no slope at the solution (Hock and Schittkowski, 39)."""
+    problem = descend.Problem(
+        lambda x: -x[0],
+        descend.Real(4, start=np.full(4, 2.0)),
+        subject_to=[
+            descend.equal(lambda x: x[1] - x[0] ** 3 - x[2] ** 2, 0.0, name="below"),
+            descend.equal(lambda x: x[0] ** 2 - x[1] - x[3] ** 2, 0.0, name="above"),
+        ],
+    )
+    for z in (0.0, 1e-14):
+        assert measured(Flat(problem), np.array([1.0, 1.0, z, -z])) is None
+    found = descend.solve(problem)
+    assert found.status == "local" and found.certificate.scales is None
+    np.testing.assert_allclose(found.x, [1, 1, 0, 0], atol=1e-5)
+
+
 def test_no_point_beside_an_optimum_is_certified_in_any_variable():
     """In scales of one, a slope of 1e-8 would pass for none, and a right derivative of 1e8 for a wrong one."""
     d = spread(4)

@@ -107,3 +107,44 @@ def test_the_one_kink_that_matters_among_many_is_found():
 
     for key in (2, 3):
         assert told(f, [0.3, -0.2, 0.1, 0.4], key) == {("kinked", 1), ("kinked", 2)}
+
+
+def test_eigenvalues_that_cross_are_kinked_however_steep_the_function_is_elsewhere():
+    def stiffest(x):
+        modes = jnp.linalg.eigvalsh(jnp.diag(jnp.exp(2.0 * x) * jnp.array([3.0, 2.0])))
+        return modes[-1] + jnp.sum(x**2)
+
+    found = [told(stiffest, [0.3, 0.54], key) for key in range(8)]
+    assert found.count({("kinked", 1)}) >= 7, found
+
+
+def test_a_rule_that_lets_a_derivative_through_makes_a_staircase_jump():
+    """In a loop, and where the derivative goes around it; where nothing else varies it is flat all the same."""
+
+    @jax.custom_jvp
+    def fires(v):
+        return (v > 1.0).astype(float)
+
+    fires.defjvp(lambda primals, tangents: (fires(*primals), tangents[0] / (1 + (primals[0] - 1) ** 2)))
+    line = fires.__wrapped__.__code__.co_firstlineno + 2
+
+    def leaks(x):
+        def step(v, drive):
+            v = 0.7 * v + x[0] * drive
+            fired = fires(v)
+            return v - fired, fired
+
+        _, fired = jax.lax.scan(step, jnp.asarray(0.0), jnp.linspace(0.2, 0.6, 30))
+        return (jnp.mean(fired) - 0.1) ** 2 + 0.1 * jnp.sum(x**2)
+
+    assert {(word, at + leaks.__code__.co_firstlineno) for word, at in told(leaks, [0.8])} == {("jumps", line)}
+
+    def around(x):
+        grid = x + jax.lax.stop_gradient(jnp.round(2 * x) / 2 - x)
+        return jnp.sum((grid - 0.3) ** 2) + 0.1 * jnp.sum(x**2)
+
+    def alone(x):
+        grid = x + jax.lax.stop_gradient(jnp.round(2 * x) / 2 - x)
+        return jnp.sum((grid - 0.3) ** 2)
+
+    assert told(around, [0.4, -0.3]) == {("jumps", 1)} and told(alone, [0.4, -0.3]) == {("flat", 1)}

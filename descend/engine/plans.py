@@ -28,6 +28,7 @@ MANY = 200  # variables beyond which a covariance matrix is not worth learning
 SIGMA = 0.3  # the first smoothing width, in units of the scale; descent narrows it
 RATE = 0.1  # and the steps that go with it
 SAMPLES = 16  # few for many steps: the noise of a step averages out over those that follow
+CONVINCING = 2  # alternatives that come to the same value, beside the stage that came there first
 FEW = 20  # variables up to which a covariance matrix is learned sooner than a gradient estimate pays
 
 
@@ -49,15 +50,17 @@ class Plan:
         """One line a stage."""
         return [f"{index + 1}. {stage}" for index, stage in enumerate(self.stages)]
 
-    def after(self, index: int, stalled: bool, certified: bool, agreed: bool = False) -> int | None:
+    def after(self, index: int, stalled: bool, certified: bool, agreed: int = 0) -> int | None:
         """The index of the stage that follows, or None.
 
-        After a certified answer only alternatives follow, until two have `agreed` on it; a fall-back only follows a
-        stage that stalled.
+        After a certified answer only alternatives follow, until so many more have `agreed` on it as convince; a fall-back
+        only follows a stage that stalled.
         """
+        # Under constraints a path is long, because each looks for feasible points anew.
+        convinced = agreed >= (1 if self.problem.subject_to else CONVINCING)
         for later in range(index + 1, len(self.stages)):
             stage = self.stages[later]
-            if (stage.alternative and not (certified and agreed)) or (
+            if (stage.alternative and not (certified and convinced)) or (
                 not certified and (stalled or not stage.fallback)
             ):
                 return later

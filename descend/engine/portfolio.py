@@ -18,7 +18,9 @@ from descend.solvers.sparsity import Sparse
 
 BRIEF = 300  # iterations of a quasi-Newton method, and a tenth of that for each variable, until Newton's takes over
 BRANCHED = 1000  # kinks up to which their pieces are branched on
+ROUGH = 1e-8  # change of the loss at which a method ends that looks for another optimum: others get the digits
 FEW = 20  # variables up to which another path costs a few thousand evaluations
+MANY = 200  # up to which methods with second derivatives still go one
 
 
 def smooth(problem: Problem) -> list[Stage]:
@@ -61,9 +63,11 @@ def kinked(problem: Problem) -> list[Stage]:
 
 def _after(problem: Problem) -> list[Stage]:
     """What follows where a solver for convex problems stalls: a local answer is the best one, so none is sought."""
+    last = [stage for stage in _general(problem) if isinstance(stage.solver, solvers.KKTNewton)]
+    general = [stage for stage in _general(problem) if stage not in last]
     return [
-        dataclasses.replace(stage, fallback=True, alternative=False, reason="if that stalls")
-        for stage in _general(problem)
+        *last[:1],
+        *(dataclasses.replace(each, fallback=True, alternative=False, reason="if that stalls") for each in general),
     ]
 
 
@@ -99,7 +103,7 @@ def _general(problem: Problem) -> list[Stage]:
             ]
         return [
             *interior,
-            Stage(solvers.SLSQP(), None, again, alternative=True),
+            Stage(solvers.SLSQP(tolerance=ROUGH), None, again, alternative=True),
             last,
             path,
             *[dataclasses.replace(stage, reason="from the best point, if that is not certified") for stage in interior],
@@ -118,11 +122,13 @@ def _general(problem: Problem) -> list[Stage]:
         begin = [fitted, dataclasses.replace(first, reason="if that stalls", fallback=True)] if few else [first, fitted]
     else:
         begin = [first]
-    others = [solvers.TrustRegion(), solvers.SLSQP(), *(stage.solver for stage in interior)]
+    others = [solvers.TrustRegion(iterations=20), *(s.solver for s in interior)] if problem.domain.size <= MANY else []
+    if problem.domain.size <= FEW:
+        others.insert(1, solvers.SLSQP(tolerance=ROUGH))
     return [
         *begin,
         closer,
-        *(Stage(solver, None, again, alternative=True) for solver in others if problem.domain.size <= FEW),
+        *(Stage(solver, None, again, alternative=True) for solver in others),
         closer,
         last,
     ]

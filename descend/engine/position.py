@@ -29,7 +29,8 @@ class Position:
 
     Attributes:
         attempt, stage, segment: which start, which stage of the plan, which segment of it comes next.
-        agreed: whether two stages of the attempt came from its start to the same value.
+        agreed: how many more stages of the attempt came from its start to the best value, after the first that did.
+        begun: the best loss of the attempt when the stage began.
         nudges: how often the stage began again near a stationary point that is no minimum.
         rescaled: how often the attempt began again in scales measured at its best point.
         scale: those in use; None: the plan's.
@@ -45,7 +46,8 @@ class Position:
     attempt: int = 0
     stage: int = 0
     segment: int = 0
-    agreed: bool = False
+    agreed: int = 0
+    begun: float = float("nan")
     nudges: int = 0
     rescaled: int = 0
     scale: list[float] | None = None

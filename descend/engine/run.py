@@ -156,6 +156,7 @@ class Run:
             self.log(f"stage {position.stage + 1} of attempt {position.attempt + 1}: {self.stage}")
         position.stage_units = position.improved_units = self.count
         position.segment = position.improved_segment = 0
+        position.begun = self.finds.here.loss
         anew = self.finds.here.x is None or (self.stage.alternative and not position.nudges)
         start = self.starts[position.attempt] if anew else self.finds.here.x
         if position.nudges:
@@ -251,7 +252,8 @@ class Run:
             known = self.certificate if self.finds.best.same(here.x) else None
             found = self.certify(here.x) if known is None else known
             certified = found.evidence != "none"
-            position.agreed |= self.stage.alternative and here.near(here.offered, gain(found))
+            if self.stage.alternative and here.near(here.offered, gain(found)):
+                position.agreed = position.agreed + 1 if here.near(position.begun, gain(found)) else 0
             if not certified and not stalled and here.near(here.offered, gain(found)) and not here.same(last):
                 other = self.certify(last)
                 if other.evidence != "none" and self.finds.prefer(last, self._draw, gain(found)):
@@ -272,7 +274,7 @@ class Run:
         elif not certified and scaling.begin_again(self):
             return
         elif position.attempt + 1 < len(self.starts) and not proved:
-            position.attempt, position.stage, position.agreed, position.rescaled = position.attempt + 1, 0, False, 0
+            position.attempt, position.stage, position.agreed, position.rescaled = position.attempt + 1, 0, 0, 0
         else:
             position.ended = "the answer is certified" if certified else reason
 

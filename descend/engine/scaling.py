@@ -38,7 +38,7 @@ def begin_again(run: Run) -> bool:
     scale = _measured(run.plan.problem, here.x)
     if scale is None:
         return False
-    position.rescaled, position.stage, position.agreed = position.rescaled + 1, 0, False
+    position.rescaled, position.stage, position.agreed = position.rescaled + 1, 0, 0
     position.scale = scale.tolist()
     use(run)
     run.log("the scales of variables, measured at the best point, are others: began again from there")

@@ -16,7 +16,7 @@ class Stage:
         reason: why it is there, in a few words.
         fallback: run only if the stage before it stalled.
         alternative: begins where the attempt began, and is run even when there is a certified answer: a local optimum
-            need not be the best one, and another method may find another. Not run once two agree.
+            need not be the best one, and another method may find another. Not run once enough of them agree.
     """
 
     solver: Solver | AskTell

@@ -74,9 +74,10 @@ def judged(found: Products, rounding: Any) -> Trust:
     in it is taken 0.4 of its own standard errors larger: what has not seen the tail yet has a cosine that is too good
     and an error that is too small at once.
     The jackknife counts the variance that belongs to pairs of draws, not to single ones, once for each of the two: half
-    of that is taken off the error of the cosine, where it would be up to sqrt(2) too large in many dimensions.
+    of that is taken off, where errors would be up to sqrt(2) too large in many dimensions, or where there is no bias.
     The error of the cosine also has the rounding of values (below). The root of a squared bias b^2 with error s has
-    error s / 2b, or sqrt(s) / 1.5 where b^2 < 3s; the latter is too large by about sqrt(2) where there is no bias.
+    error s / 2b. Without bias only the variance v that belongs to pairs is left: where b^2 < 2 sqrt(v), the error is
+    v^(1/4) / 1.4, so that 1.96 of these are the root of 1.96 deviations; and at least that until b is three of them.
 
     Args:
         found: the inner products, with M = 1 for an estimate that cannot vary and L = 1 for such a reference. In NumPy,
@@ -122,11 +123,15 @@ def judged(found: Products, rounding: Any) -> Trust:
     twice = _between(er) / xp.maximum(whole.ee * whole.rr, tiny)
     twice = twice + (cosine / xp.maximum(2 * whole.rr, tiny)) ** 2 * _within(rr)
     cosine_se = xp.sqrt(xp.maximum(cosine_se**2 - twice, cosine_se**2 / 2))
+    pairs = (_within(ee) + 4 * _between(er) + _within(rr)) / xp.maximum(whole.rr, tiny) ** 2
+    slack = xp.sqrt(xp.maximum(slack**2 - pairs, slack**2 / 2))
     resolution = xp.where(whole.rr > 0, rounding / (unit * length), xp.where(rounding > 0, xp.inf, 0.0))
     bias = xp.sqrt(xp.maximum(square, 0.0))
-    near = xp.sqrt(slack) / 1.5  # 1.96 of these cover 95 % of a squared bias that is normal around 0
     noise = xp.maximum(whole.ee - whole.mm, 0.0)
-    bias_se = xp.where(square > 3 * slack, slack / xp.maximum(2 * bias, tiny), near)
+    alone = xp.sqrt(pairs)  # the error of the squared bias where there is none
+    least = xp.sqrt(alone) / 1.4
+    bias_se = xp.where(square > 2 * alone, slack / xp.maximum(2 * bias, tiny), least)
+    bias_se = xp.where(square > 4.6 * alone, bias_se, xp.maximum(bias_se, least))
     aligned = xp.sign(whole.mr) * whole.mr**2 / length**2 - WANTED**2 * whole.mm
     aligned = xp.where(bias < 3 * bias_se, (1 - WANTED**2) * length**2, aligned)
     needed = xp.where(aligned > 0, xp.maximum(1.0, WANTED**2 * noise / xp.maximum(aligned, tiny)), xp.inf)

@@ -9,6 +9,7 @@ FAR = 1e4  # times the scale in use: as long as all lie within, they are left as
 DECADES = 10.0 ** np.arange(-12, 13)  # lengths of moves that are tried
 LONG = 1e9  # nanoseconds of evaluations, beyond which nothing is measured
 PROBES = 8  # points, from which the unit of the loss is taken
+LOOKS = 3  # of them, where the constraints' gradients are looked at
 ROUNDING = 1e-8  # of the loss: a change below it is none
 
 
@@ -18,8 +19,8 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
     The scale of a variable that has none stated is the power of ten by which it alone must move until the loss has
     changed by one unit, in the direction that takes longer: a unit is min(1, the variation of the loss around the
     point), but not less than a share of the loss. Only values decide, so that neither a vanishing derivative nor a
-    sharp one misleads. A variable that the loss does not see is brought to the length, in the constraints' gradients,
-    of those that it does.
+    sharp one misleads. A variable that the loss does not see is brought to the length, in the constraints' gradients
+    at the point and around it, of those that it does.
 
     Takes 4 n + 20 values, and 50 n more where some are far off. None without asking beyond `Flat.dense`, or
     where that would take long.
@@ -62,7 +63,7 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
         return None
     farthest = np.maximum(far[~right], changes(doubtful, np.full(len(doubtful), DECADES[-1])))
     unseen[doubtful] = ~farthest.any(axis=1)
-    rows = abs(flat.first(point)[3]) if unseen.any() else np.zeros((0, flat.size))
+    rows = _lengths(flat, [point, *around[:LOOKS]]) if unseen.any() else np.zeros((0, flat.size))
     scale = _by_constraints(rows, flat.scale, unseen)
     if np.all(unseen[doubtful]) and not _far(scale, flat.scale):
         return None
@@ -74,6 +75,12 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
         scale[index] = scale[index] if reached is None else reached
     scale = _by_constraints(rows, scale, unseen & rows.any(axis=0))
     return scale if _far(scale, flat.scale) else None
+
+
+def _lengths(flat: Flat, points: list[np.ndarray]) -> np.ndarray:
+    """|Jacobian| of the constraints, the largest over points: an entry may vanish at one of them."""
+    found = [np.nan_to_num(abs(flat.first(flat.project(y))[3]), posinf=0.0) for y in points]
+    return np.max(found, axis=0)
 
 
 def _far(scale: np.ndarray, before: np.ndarray) -> bool:
@@ -102,7 +109,7 @@ def _by_constraints(rows: np.ndarray, scale: np.ndarray, unknown: np.ndarray) ->
         scale: shape (n,).
         unknown: which scales are to be found.
     """
-    rows, scale, unknown = np.nan_to_num(rows, posinf=0.0), scale.copy(), unknown & (rows > 0).any(axis=0)
+    scale, unknown = scale.copy(), unknown & (rows > 0).any(axis=0)
     while unknown.any():
         known = ~unknown
         length = np.max(rows[:, known] * scale[known], axis=1, initial=0.0)

@@ -111,7 +111,7 @@ class Subject:
         loops = iterated(self.candidates)
         if not loops or self.program is None:
             return
-        follow = jax.jit(observed(self.program, loops))
+        follow = compat.brief_jit(observed(self.program, loops))
         seen = self.attempt(lambda: follow(self.array(self.x), self.key, *jax.tree.leaves(self.inputs)))
         self.evaluations += 3
         self.loops = [(c, jax.tree.map(np.asarray, loop)) for c, loop in zip(loops, seen or (), strict=False) if loop]
@@ -164,7 +164,7 @@ class Subject:
     def compiled(self, name: str, build: Callable[[], Any]) -> Any:
         """A jitted program, shared by all inspections of this problem."""
         full = ("inspection", name, self.dtype, *sorted(self.limits.items()))
-        return self.problem.compiled(full, lambda: jax.jit(build()))
+        return self.problem.compiled(full, lambda: compat.brief_jit(build()))
 
     def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(row, shared)` over the rows of arrays: at once, or in pieces where the points are long."""
@@ -222,7 +222,7 @@ class Subject:
         assert self.program is not None
         look, leaves = magnitudes(self.program, chosen, self.limits), jax.tree.leaves(self.inputs)
         self.evaluations += len(points)
-        return np.asarray(jax.jit(jax.vmap(lambda x: look(x, self.key, *leaves)))(self.array(points)))
+        return np.asarray(compat.brief_jit(jax.vmap(lambda x: look(x, self.key, *leaves)))(self.array(points)))
 
     def on(self, line: Line, t: np.ndarray) -> np.ndarray:
         """(points, n): the points of a line."""

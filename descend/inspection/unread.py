@@ -1,6 +1,6 @@
 """Breaks at equations without two sides that the program reader could tell: found from values and slopes alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,14 @@ from descend.inspection.subject import Subject
 SUSPICIOUS = 1e-3
 """Below this a mismatch, relative to the objective's range and steepest slope, is not looked into."""
 
+LEAST = 1e-4
+"""What a line's range and slopes are taken for at least, as a share of those of the steepest line near by."""
+
 CLOSE = 0.45
 """Over intervals shorter than this power of the precision, relative to a line, a change of slope is a kink."""
 
 TRIES = 3
-"""How many intervals are looked into, each on another line."""
+"""On how many lines at most intervals are looked into."""
 
 
 class Blind(NamedTuple):
@@ -36,7 +39,8 @@ class Blind(NamedTuple):
 
 
 def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
-    """Closes in on the intervals where value and slopes of the objective disagree most, one on each line.
+    """Closes in on the intervals where value and slopes of the objective disagree most, or the slope bends most sharply,
+    one of each on each line.
 
     Args:
         subject: the problem.
@@ -44,8 +48,11 @@ def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
         explained: (lines, points - 1), intervals to leave out.
     """
     worst = mismatches(subject, swept, explained)
-    first = {line: (line, index) for line, index in reversed(worst)}
-    for place in sorted(first.values(), key=worst.index)[:TRIES]:
+    largest = {line: (line, index) for line, index in reversed(worst)}
+    # Where a line is steep, the largest mismatch is curvature; a kink bends most for the slope there.
+    share = _bent(swept.t, swept.slopes[..., 0])[1]
+    sharpest = {line: (line, index) for line, index in sorted(worst, key=lambda place: share[place])}
+    for place in sorted({*largest.values(), *sharpest.values()}, key=worst.index)[: 2 * TRIES]:
         blind = closed(subject, swept, *place)
         if blind is not None:
             slopes = swept.slopes[..., 0]
@@ -56,22 +63,28 @@ def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
 
 def mismatches(subject: Subject, swept: Sweep, explained: np.ndarray) -> list[tuple[int, int]]:
     """The intervals where value and slopes of the objective disagree, the worst first: indices of line and interval."""
-    score = _score(swept.t, swept.values[..., :1], swept.slopes[..., :1], *_usual(swept), subject.eps)
+    span, steep = _usual(swept)
+    score = _score(swept.t, swept.values[..., :1], swept.slopes[..., :1], span[:, None], steep[:, None], subject.eps)
     score = np.where(explained | ~swept.finite(), -1.0, score)
     order = np.argsort(-score, axis=None, kind="stable")
     places = zip(*np.unravel_index(order, score.shape), strict=True)
     return [(int(line), int(index)) for line, index in places if score[line, index] >= SUSPICIOUS]
 
 
-def _usual(swept: Sweep) -> tuple[float, float]:
-    """The range and the steepest slope of the objective."""
+def _usual(swept: Sweep) -> tuple[np.ndarray, np.ndarray]:
+    """The range and the steepest slope of the objective on each line, shape (lines,); not much less than on others that
+    are near, where rounding would show."""
     slopes = np.where(np.isfinite(swept.slopes[..., 0]), swept.slopes[..., 0], 0.0)
-    return max(swept.range[:, 0].max(), 1e-300), max(abs(slopes).max(), 1e-300)
+    near = np.where(swept.far, 0.0, LEAST)
+    span, steep = (
+        np.maximum(each, max((near * each).max(), 1e-300)) for each in (swept.range[:, 0], abs(slopes).max(1))
+    )
+    return span, steep
 
 
 def closed(subject: Subject, swept: Sweep, line: int, index: int) -> Blind | None:
     """What is left of the mismatch in an interval of a line, where it is closed in upon."""
-    span, steep = _usual(swept)
+    span, steep = (float(each[line]) for each in _usual(swept))
     t, count = swept.t[line, index : index + 2], subject.lanes
     values, slope = swept.values[line, index : index + 2, 0], swept.slopes[line, index : index + 2, 0]
     coarse, kink = np.inf, None
@@ -92,15 +105,22 @@ def closed(subject: Subject, swept: Sweep, line: int, index: int) -> Blind | Non
     return Blind("jumps", *at) if jump else kink  # type: ignore[arg-type]
 
 
-def _score(t: np.ndarray, values: np.ndarray, slopes: np.ndarray, span: float, steep: float, eps: float) -> np.ndarray:
+def _score(t: np.ndarray, values: np.ndarray, slopes: np.ndarray, span: Any, steep: Any, eps: float) -> np.ndarray:
     """(lines, points - 1): how far each interval is from smooth: its mismatch of value, and its change of slope beyond
     that of its neighbors, as the curvature of a steep but smooth function is no break."""
     mismatch = share(t, values, slopes, eps)[..., 0] * abs(np.diff(values[..., 0], axis=1)) / span
-    change, width = np.diff(slopes[..., 0], axis=1), np.diff(t)
+    excess, _ = _bent(t, slopes[..., 0])
+    return np.nan_to_num(mismatch + excess / steep, nan=-1.0, posinf=-1.0)
+
+
+def _bent(t: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lines, points - 1): the change of slope over each interval beyond that of its neighbors, and its share."""
+    change, width = np.diff(slopes, axis=1), np.diff(t)
     curvature = change / width
+    # At an end the next but one stands in: the next one alone would make a break there look like one here.
     left, right = (
         np.concatenate(parts, axis=1)
-        for parts in ((curvature[:, 1:2], curvature[:, :-1]), (curvature[:, 1:], curvature[:, -2:-1]))
+        for parts in ((curvature[:, 2:3], curvature[:, :-1]), (curvature[:, 1:], curvature[:, -3:-2]))
     )
     excess = np.minimum(abs(curvature - left), abs(curvature - right)) * width
-    return np.nan_to_num(mismatch + excess / steep, nan=-1.0, posinf=-1.0)
+    return excess, np.nan_to_num(excess / np.maximum(abs(change), 1e-300))

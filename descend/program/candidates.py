@@ -137,7 +137,7 @@ class _Reader:
         program = compat.callee(eqn)
         if program is not None:
             outs = self.read(program, ins, (*site, 0), here)
-            return self.custom(eqn, ins, outs) if name.startswith(("custom_vjp", "custom_jvp")) else outs
+            return self.custom(eqn, ins, outs, site) if name.startswith(("custom_vjp", "custom_jvp")) else outs
         return self.primitive(eqn, name, ins, site)
 
     def primitive(self, eqn: Any, name: str, ins: list[Flow], site: Site) -> list[Flow]:
@@ -162,7 +162,7 @@ class _Reader:
                 self.chosen |= join(ins[tables.LOOKUPS[name] :]).killers()
             return [self.passed(name, ins, whole)] * len(eqn.outvars)
         if name == "stop_gradient":
-            return [stopped(whole, Origin(site, Role.STOPS))]
+            return [stopped(whole, Origin(site, Role.STOPS))._replace(mixed=whole.mixed)]
         if name in tables.LOOKUPS or name in tables.SCATTERS:
             start = tables.LOOKUPS.get(name, 1)
             stop = start + 1 if name in tables.SCATTERS else len(ins)
@@ -224,14 +224,14 @@ class _Reader:
         origins = whole.origins | kept | {Origin(site, Role.BRANCHES)}
         return Flow(True, whole.keyed or index.keyed, origins, whole.alone - index.alone, whole.mixed)
 
-    def custom(self, eqn: Any, ins: list[Flow], outs: list[Flow]) -> list[Flow]:
+    def custom(self, eqn: Any, ins: list[Flow], outs: list[Flow], site: Site) -> list[Flow]:
         """A function with a derivative rule of its own: what kills derivatives inside need not kill them outside."""
         if not any(f.active for f in ins):
             return outs
-        before = join(ins).origins
+        own = [frozenset(o for o in out.killers() if o.site[: len(site)] == site) for out in outs]
         return [
-            out._replace(active=is_float(v), mixed=out.mixed | (out.killers() - before))
-            for v, out in zip(eqn.outvars, outs, strict=True)
+            out._replace(active=is_float(v), mixed=out.mixed | inside)
+            for v, out, inside in zip(eqn.outvars, outs, own, strict=True)
         ]
 
     def sort(self, eqn: Any, ins: list[Flow], site: Site) -> list[Flow]:

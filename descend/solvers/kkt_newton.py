@@ -13,6 +13,7 @@ from descend.solvers.scaled import Scaled
 from descend.solvers.solver import Needs, Progress, Solver
 
 NEAR = 1e-3  # distance, in units of the domain's scale, up to which a bound or constraint may be active
+CLOSE = 0.1  # error of the conditions, relative to the gradient, beyond which it is left to others
 SHORTER = (1.0, 0.5, 0.2, 0.05)  # shares of a Newton step that are tried
 
 
@@ -61,6 +62,9 @@ class KKTNewton(Solver):
         scaled = Scaled(problem)
         z = scaled.begin(state.z)
         guess, reason = guessed(scaled, z), ""
+        if guess.error > CLOSE:  # no stall: those before it said what they had to say
+            reason, units = "far from the optimality conditions", scaled.flat.evaluations
+            return state, Progress(scaled.tree(z), scaled.first(z)[0], units, True, reason, False, {})
         for _ in range(self.iterations):
             if not guess.error > 0:
                 break

@@ -55,7 +55,7 @@ class Scaled:
 
     def first(self, z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, Any]:
         """Loss, constraint values, gradient and Jacobian; the last point is remembered. Lets the engine in."""
-        if self._last is not None and np.array_equal(z, self._last[0]):
+        if self._last is not None and (z == self._last[0]).all():
             return self._last[1]
         pause(lambda: self.tree(z if self.best is None else self.best))
         loss, values, gradient, rows = self._first(z * self.scale)
