@@ -79,6 +79,7 @@ class Evaluator:
         self.fallen: Any = None
         self.check: Callable[[], None] = lambda: None
         self._first: jax.Array | None = None
+        self._unpacked: tuple[Any, np.ndarray, str] = (None, np.zeros(0), "")  # keys, their numbers, their kind
         self._together = True  # whether several evaluations can be compiled into one call
 
     def many(self, points: Any, keys: jax.Array) -> Scores:
@@ -89,7 +90,7 @@ class Evaluator:
         Raises:
             OutOfTimeError: from `check`, with the best of the points that were evaluated.
         """
-        keys = keys if self.noisy else keys[:1]
+        keys = keys if self.noisy or len(keys) == 1 else keys[:1]
         count, draws = len(jax.tree.leaves(points)[0]), len(keys)
         losses = np.full((count, draws), np.nan)
         rest = np.full((3, count), np.nan)  # violation, careful, slack
@@ -163,9 +164,11 @@ class Evaluator:
 
     def _compiled(self, points: Any, keys: jax.Array) -> Iterator[tuple[int, Outcome]]:
         """Runs compiled programs, each on a block of rows: every point on every draw."""
-        count, data = len(jax.tree.leaves(points)[0]), np.asarray(jax.random.key_data(keys))
+        if self._unpacked[0] is not keys:  # without noise they stay the same
+            self._unpacked = keys, np.asarray(jax.random.key_data(keys)), str(jax.random.key_impl(keys))
+        _, data, kind = self._unpacked
+        count = len(jax.tree.leaves(points)[0])
         rows = count * len(keys)
-        kind = str(jax.random.key_impl(keys))
         width = min(ROWS, max(1, NUMBERS // max(1, self.problem.domain.size)))
         width = 1 if rows <= FEW else rows_per_call(self.problem, width)
         start = 0

@@ -89,8 +89,7 @@ def survey(
     away = directions(flat, point, lengths.coarse)
     far = flat.scale * np.random.default_rng(1).uniform(-1, 1, (PROBES, flat.size))
     near = [flat.round(point + h * away) for h in (lengths.tiny, lengths.fine, lengths.coarse)]
-    ring = np.array([flat.round(flat.project(point + lengths.falls[-1] * step)) for step in far])
-    reach = np.array([flat.round(flat.project(point + step)) for step in far])
+    ring, reach = flat.members(point + lengths.falls[-1] * far), flat.members(point + far)
     loss, constraints = flat.values(np.concatenate([point[None], *near, ring, reach]))
     fx, here, around, there = loss[0], *np.split(loss[1:], [3 * PROBES, 4 * PROBES])
     cx, constraints = constraints[0], constraints[1 : 1 + 3 * PROBES]
@@ -187,13 +186,11 @@ def lower_nearby(
     generator = np.random.default_rng(2)
     for length in steps(flat.dtype).falls:
         moves = length * generator.uniform(-1, 1, (PROBES, flat.size)) * flat.scale
-        sample = np.array([flat.round(flat.project(point + move)) for move in moves])
+        sample = flat.members(point + moves)
         values, constraints = flat.values(sample)
         for _ in range(4 if flat.constraints else 0):
             off = (flat.residual(constraints) * flat.unit)[:, active]
-            sample = np.array(
-                [flat.round(flat.project(y - flat.scale * back(each))) for y, each in zip(sample, off, strict=True)]
-            )
+            sample = flat.members(sample - flat.scale * back(off))
             values, constraints = flat.values(sample)
         feasible = flat.violation(constraints) <= tolerance
         off = abs(flat.residual(constraints) * flat.unit)[:, active]
@@ -208,12 +205,12 @@ def lower_nearby(
 
 
 def _led_back(rows: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """The least step that changes the values with these rows, dense or sparse, by what is given."""
+    """The least steps that change the values with these rows, dense or sparse, by what is given, (k, m) to (k, n)."""
     if not rows.shape[0]:
-        return lambda off: np.zeros(rows.shape[1])
+        return lambda off: np.zeros((len(off), rows.shape[1]))
     if not sparse.issparse(rows):
         inverse = np.linalg.pinv(rows, rcond=1e-10)
-        return lambda off: inverse @ off
+        return lambda off: off @ inverse.T
     even, size = unit_rows(rows)
     system, none = least_norm(even), np.zeros(rows.shape[1])
-    return lambda off: system.solve(none, off / size)[0]
+    return lambda off: np.array([system.solve(none, each / size)[0] for each in off])

@@ -122,6 +122,12 @@ class Flat:
             return np.clip(vector, *self._box)
         return np.asarray(self.problem.domain.ravel(self.problem.domain.project(self.tree(vector))), np.float64)
 
+    def members(self, points: np.ndarray) -> np.ndarray:
+        """The nearest points of the domain as JAX sees them, shape (k, n)."""
+        if self._box is not None:
+            return self.round(np.clip(points, *self._box))
+        return np.array([self.round(self.project(point)) for point in points]).reshape(points.shape)
+
     def residual(self, values: np.ndarray) -> np.ndarray:
         """Signed distance of constraint values, shape (..., m), from their intervals, in units of their scales."""
         return (values - np.clip(values, self.lower, self.upper)) / self.unit

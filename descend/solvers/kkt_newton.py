@@ -13,7 +13,7 @@ from descend.solvers.scaled import Scaled
 from descend.solvers.solver import Needs, Progress, Solver
 
 NEAR = 1e-3  # distance, in units of the domain's scale, up to which a bound or constraint may be active
-CLOSE = 0.1  # error of the conditions, relative to the gradient, beyond which it is left to others
+CLOSE = 0.1  # error of the conditions, relative to the gradient, up to which the last digits are expected
 SHORTER = (1.0, 0.5, 0.2, 0.05)  # shares of a Newton step that are tried
 
 
@@ -62,9 +62,7 @@ class KKTNewton(Solver):
         scaled = Scaled(problem)
         z = scaled.begin(state.z)
         guess, reason = guessed(scaled, z), ""
-        if guess.error > CLOSE:  # no stall: those before it said what they had to say
-            reason, units = "far from the optimality conditions", scaled.flat.evaluations
-            return state, Progress(scaled.tree(z), scaled.first(z)[0], units, True, reason, False, {})
+        near = guess.error <= CLOSE
         for _ in range(self.iterations):
             if not guess.error > 0:
                 break
@@ -81,9 +79,10 @@ class KKTNewton(Solver):
         precise = 1e-9 if np.finfo(scaled.flat.dtype).bits >= 64 else 1e-5
         settled = guess.error <= precise
         reason = "the optimality conditions hold" if settled else reason or f"{self.iterations} iterations"
+        stalled = near and not settled  # it promises nothing from afar, where those before it have had their say
         signals = {"optimality error": guess.error}
         units = scaled.flat.evaluations
-        return KKTState(z), Progress(scaled.tree(z), scaled.first(z)[0], units, True, reason, not settled, signals)
+        return KKTState(z), Progress(scaled.tree(z), scaled.first(z)[0], units, True, reason, stalled, signals)
 
 
 def guessed(scaled: Scaled, z: np.ndarray) -> Guess:

@@ -96,7 +96,8 @@ class QuasiNewton(Solver):
 
         def advance(state: QuasiNewtonState, inputs: Any) -> QuasiNewtonState:
             bound = problem.bind(inputs)
-            loss_at = lambda z: bound.evaluate(domain.unravel(z * scale.astype(z.dtype))).loss  # noqa: E731
+            # Jitted, because the line search would trace it four times.
+            loss_at = jax.jit(lambda z: bound.evaluate(domain.unravel(z * scale.astype(z.dtype))).loss)
             found = optax.value_and_grad_from_state(loss_at)(state.z, state=state.optimizer)
             loss, gradient = found[0], jnp.asarray(found[1])
             taken: Any = self._optimizer.update(
