@@ -2,9 +2,9 @@
 
 Functions that the library was not made on, each with a route. The truth is a closed form of the reference's mean and
 30,000 estimates apart from those that are judged. Stated are: the 95 % intervals of cosine and bias, which should hold
-the truth in 92 to 98 of 100 repetitions (those of a bias that is zero are wider, as documented); and verdicts, scored
-as forecasts that the estimate descends over the distance: the Brier score of the verdict (0 or 1) and of the
-probability Phi(cosine / cosine_se), beside that of the base rate. Rows go to `benchmarks/calibration.json`.
+the truth in 92 to 98 of 100 repetitions, also where there is no bias; and verdicts, scored as forecasts that the
+estimate descends over the distance: the Brier score of the verdict (0 or 1) and of the probability
+Phi(cosine / cosine_se), beside that of the base rate. Rows go to `benchmarks/calibration.json`.
 """
 
 import json

@@ -28,7 +28,7 @@ def within(share, repetitions):
 def test_in_small(calibration):
     cases = {case.name: case for case in calibration.cases()}
     rows = [calibration.measure(cases[name], 150, 4000) for name in ("400 numbers", "parity")]
-    assert within(rows[0]["covers cosine"], 150)
+    assert within(rows[0]["covers cosine"], 150) and within(rows[0]["covers bias"], 150)
     assert rows[0]["brier of verdict"] < 0.02 and rows[1]["brier of verdict"] < 0.02
     assert rows[0]["verdicts"]["unbiased"] >= 147 and rows[1]["verdicts"]["refused"] >= 147
 
@@ -37,6 +37,8 @@ def test_in_small(calibration):
 def test_on_all_held_out_functions(calibration):
     rows = [calibration.measure(case, 400) for case in calibration.cases()]
     total = calibration.summary(rows)
-    assert 0.92 <= total["covers cosine"] <= 0.98 and 0.92 <= total["covers bias"] <= 0.98
-    assert all(within(row["covers cosine"], row["repetitions"]) for row in rows if row["cosine"] is not None)
+    covers = ("covers cosine", "covers bias", "covers no bias")
+    assert all(0.92 <= total[name] <= 0.98 for name in covers), total
+    known = [row for row in rows if row["cosine"] is not None]
+    assert all(within(row[name], row["repetitions"]) for row in known for name in covers[:2])
     assert total["brier of verdict"] < 0.2 * total["brier of the base rate"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import descend
+from descend import draws
 from descend.reporting.comparison import page as comparison_page
-from descend.routes import black_box, forward, smooth, straight_through
+from descend.routes import black_box, forward, score, smooth, straight_through
 
 X = {"a": jnp.array([0.4, 0.9]), "b": jnp.array([1.0, -0.5])}
 
@@ -171,3 +172,23 @@ def test_every_route_of_the_library_by_default():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_beside_stated_draws_a_flat_line_is_seen_by_the_reference():
+    """The score function knows the mean over draws, and nothing of a rounding: then noise is the measure."""
+
+    def f(x, *, key):
+        shows = draws.bernoulli(key, jax.nn.sigmoid(x[0]))
+        return (shows - 0.3) ** 2 + 0.3 * jnp.round(3 * x[1]) / 3 + 0.1 * jnp.sum(x**2)
+
+    x = np.array([0.3, 0.4])
+    found = descend.compare_routes(f, [score(), smooth(sigma=0.3)], at=x)
+    words = {each.what for each in descend.inspect(f, at=x)}
+    assert words == {"stochastic", "flat"}  # a stated draw is no riddle to the reader
+    rows = {row.name.partition("(")[0]: row for row in found.rows}
+    assert rows["score"].trust.verdict == "biased" and rows["smooth"].trust.verdict == "unbiased"
+
+    def plain(x, *, key):
+        return (draws.bernoulli(key, jax.nn.sigmoid(x[0])) - 0.3) ** 2 + 0.1 * jnp.sum(x**2)
+
+    assert "mean over its draws" in descend.compare_routes(plain, [score()], at=x).reference

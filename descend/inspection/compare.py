@@ -56,7 +56,8 @@ def compare_routes(
     Each route makes `estimates` gradients, with the same keys for all of them. They are compared with one reference:
 
     - `truth`, if it is given;
-    - else the derivative of the mean over the draws that f states (`descend.draws`), by the score function;
+    - else the derivative of the mean over the draws that f states (`descend.draws`), by the score function, unless lines
+      besides those of draws are flat or jump;
     - else the derivative, where inspection finds the function smooth and `scale` is not given;
     - else the gradient of f seen through Gaussian noise of deviation `scale`: by default the smallest of 0.03, 0.1,
       0.3, 1 and 3 times max(1, rms of the point) through which a gradient is significant, and from 0.3 on
@@ -109,13 +110,13 @@ def compare_routes(
         if jax.tree.map(np.shape, truth) != jax.tree.map(np.shape, moving):
             raise ValueError("truth must be shaped like the differentiated argument")
         found, spent = references.exact(ravel_pytree(truth)[0], "the gradient that was given"), 4
-    elif draws and scale is None:
-        found = references.over_draws(flat(start), x, jax.random.fold_in(key, 3), evaluations)
-        spent = found.units + 4
     else:
         findings = inspect(start, at=moving, key=key, thorough=False)
         keys = (jax.random.split(jax.random.fold_in(key, 2), estimates), jax.random.fold_in(key, 3))
-        found = _reference(start, flat, x, keys, findings, size, scale, evaluations)
+        if draws and scale is None and not _besides_draws(findings):
+            found = references.over_draws(flat(start), x, keys[1], evaluations)
+        else:
+            found = _reference(start, flat, x, keys, findings, size, scale, evaluations)
         spent, unseen = findings.evaluations + found.units + 4, _lines(findings)
     keys = jax.random.split(jax.random.fold_in(key, 1), estimates)
     routes = [None, *_defaults(found.width, draws)] if routes is None else routes
@@ -208,11 +209,18 @@ def _reference(
         rows = [np.asarray(gradient(x, key)) for key in (keys[0] if "stochastic" in said else keys[0][:1])]
         return Reference(np.stack(rows), 0.0, {}, 3 * len(rows), "jax.grad, which agrees with finite differences")
     widths = references.WIDTHS if scale is None else (scale / size,)
-    if scale is None and {"flat", "jumps"} & said and "stochastic" not in said:
+    if scale is None and {"flat", "jumps"} & said and ("stochastic" not in said or _besides_draws(findings)):
         widths = tuple(width for width in widths if width >= BROKEN)
     return references.finite_scale(
         flat(f), x, keys[1], widths=tuple(width * size for width in widths), evaluations=evaluations
     )
+
+
+def _besides_draws(findings: Findings) -> bool:
+    """Whether lines are flat or jump where nothing is drawn."""
+    drawn = {(each.where.get("file"), each.where.get("line")) for each in findings.about("stochastic")}
+    broken = [*findings.about("flat"), *findings.about("jumps")]
+    return any((each.where.get("file"), each.where.get("line")) not in drawn for each in broken)
 
 
 def _lines(findings: Findings) -> str:

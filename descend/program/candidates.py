@@ -143,6 +143,8 @@ class _Reader:
     def primitive(self, eqn: Any, name: str, ins: list[Flow], site: Site) -> list[Flow]:
         if name in self.given:
             return [self.given[name]] * len(eqn.outvars)
+        if name in tables.STATED:
+            return [ins[0]]
         whole = join(ins)
         same = len(eqn.invars) == 2 and eqn.invars[0] is eqn.invars[1]
         if name in tables.GUARDS or (name in tables.COMPARISONS and same):

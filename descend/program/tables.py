@@ -42,6 +42,9 @@ COUNTING = frozenset(
 DRAWS = frozenset("random_bits random_gamma rng_bit_generator rng_uniform".split())
 """Random numbers from a key."""
 
+STATED = frozenset({"descend_draw"})
+"""A draw whose distribution is stated beside it (`descend.draws`): its first operand as it is."""
+
 LOOKUPS = {"gather": 1, "dynamic_slice": 1, "dynamic_update_slice": 2, "scatter": 1}
 """Reads or writes at computed places: the position of the first operand that is an index."""
 

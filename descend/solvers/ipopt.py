@@ -13,6 +13,7 @@ from descend.problem import Problem
 from descend.solvers.scaled import Scaled
 from descend.solvers.solver import Needs, Progress, Solver
 
+RELAXED = 1e-12  # of bounds: the answer is put back between them, which costs the equalities as much
 INFINITE = 2e19  # what IPOPT takes for no bound
 
 
@@ -79,6 +80,7 @@ class Ipopt(Solver):
         options: dict[str, Any] = {
             "print_level": 0, "sb": "yes", "max_iter": self.iterations,
             "tol": self.tolerance or (1e-9 if wide else 1e-5), "acceptable_iter": 0,
+            "bound_relax_factor": RELAXED,
         }  # fmt: skip
         if state.steps:
             options |= {"warm_start_init_point": "yes", "mu_init": 1e-6}

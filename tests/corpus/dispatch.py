@@ -71,7 +71,7 @@ def nearest_town_next(x):
     return length + d[last, 0] + 0.5 * jnp.sum(x**2)  #: jumps
 
 
-@case(0.4 * A6)
+@case(0.4 * A6, thorough=("unbounded",))
 def sorted_into_the_sack(x):
     """By worth per size while it fits."""
     worth = WORTH * jnp.exp(0.5 * x)
@@ -80,7 +80,7 @@ def sorted_into_the_sack(x):
     return -jnp.sum(jnp.where(fits, worth[order], 0.0)) + 0.5 * jnp.sum(x**2)  #: jumps
 
 
-@case(0.4 * A6)
+@case(0.4 * A6, thorough=("unbounded",))
 def sack_by_table(x):
     """The exact knapsack: the best for every capacity, one thing after another."""
     worth = WORTH * jnp.exp(0.5 * x)
@@ -493,7 +493,7 @@ def shortest_road(x):
     return -d[4] + 0.2 * jnp.sum(x**2)
 
 
-@case(np.array([0.1, -0.2]))
+@case(np.array([0.1, -0.2]), thorough=("unbounded",))
 def first_bin_with_room(x):
     """Parcels go to the first bin that still holds them; uneven bins are dear."""
     parcels = PARCELS * jnp.exp(0.3 * x[0]) + 0.02 * x[1] * jnp.arange(9.0)
