@@ -53,8 +53,8 @@ class Plan:
     def after(self, index: int, stalled: bool, certified: bool, agreed: int = 0) -> int | None:
         """The index of the stage that follows, or None.
 
-        After a certified answer only alternatives follow, until so many more have `agreed` on it as convince; a fall-back
-        only follows a stage that stalled.
+        After a certified answer only alternatives follow, until so many more have `agreed` on it as convince; a
+        fall-back only follows a stage that stalled.
         """
         # Under constraints a path is long, because each looks for feasible points anew.
         convinced = agreed >= (1 if self.problem.subject_to else CONVINCING)

@@ -56,8 +56,8 @@ def compare_routes(
     Each route makes `estimates` gradients, with the same keys for all of them. They are compared with one reference:
 
     - `truth`, if it is given;
-    - else the derivative of the mean over the draws that f states (`descend.draws`), by the score function, unless lines
-      besides those of draws are flat or jump;
+    - else the derivative of the mean over the draws that f states (`descend.draws`), by the score function, unless
+      lines besides those of draws are flat or jump;
     - else the derivative, where inspection finds the function smooth and `scale` is not given;
     - else the gradient of f seen through Gaussian noise of deviation `scale`: by default the smallest of 0.03, 0.1,
       0.3, 1 and 3 times max(1, rms of the point) through which a gradient is significant, and from 0.3 on

@@ -39,8 +39,8 @@ class Blind(NamedTuple):
 
 
 def find(subject: Subject, swept: Sweep, explained: np.ndarray) -> Blind | None:
-    """Closes in on the intervals where value and slopes of the objective disagree most, or the slope bends most sharply,
-    one of each on each line.
+    """Closes in on the intervals where value and slopes of the objective disagree most, or the slope bends most
+    sharply, one of each on each line.
 
     Args:
         subject: the problem.
