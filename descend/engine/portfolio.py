@@ -125,6 +125,9 @@ def _general(problem: Problem) -> list[Stage]:
     others = [solvers.TrustRegion(iterations=20), *(s.solver for s in interior)] if problem.domain.size <= MANY else []
     if problem.domain.size <= FEW:
         others.insert(1, solvers.SLSQP(tolerance=ROUGH))
+    gradients = solvers.BoundedQuasiNewton()  # the cheapest, and the least like Newton's method
+    if others and not isinstance(begin[0].solver, solvers.BoundedQuasiNewton):
+        others.insert(0, gradients)
     return [
         *begin,
         closer,
