@@ -60,6 +60,12 @@ class Position:
     ended: str = ""
     broken: str = ""
 
+    def enter(self, units: int, loss: float) -> None:
+        """A stage begins, after so many units in all, where the best loss of the attempt is this."""
+        self.stage_units = self.improved_units = units
+        self.segment = self.improved_segment = 0
+        self.begun = loss
+
     def weary(self, units: int, luxury: bool) -> str:
         """Why the stage should be given up after so many units in all, or "". A luxury is one that seeks something
         better than a certified answer.

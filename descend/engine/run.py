@@ -154,9 +154,7 @@ class Run:
                         break
         if position.stage or position.attempt:
             self.log(f"stage {position.stage + 1} of attempt {position.attempt + 1}: {self.stage}")
-        position.stage_units = position.improved_units = self.count
-        position.segment = position.improved_segment = 0
-        position.begun = self.finds.here.loss
+        position.enter(self.count, self.finds.here.loss)
         anew = self.finds.here.x is None or (self.stage.alternative and not position.nudges)
         start = self.starts[position.attempt] if anew else self.finds.here.x
         if position.nudges:
