@@ -114,3 +114,15 @@ def test_a_point_with_nothing_in_it():
 
 def test_integers_at_the_point_are_numbers():
     assert quick(lambda x: jnp.sum(jnp.abs(x)), np.array([1, 2])).words == {"kinked"}
+
+
+def test_a_loop_that_never_rests_at_nan_does_not_hang_the_search_for_the_line():
+    def f(x):
+        level = jnp.log(x[0])
+        follow = lambda s: s - 0.5 * (s - level * jnp.cos(s))  # noqa: E731
+        rest = jax.lax.while_loop(lambda s: ~(jnp.abs(s - level * jnp.cos(s)) < 1e-9), follow, jnp.asarray(0.3))
+        return rest**2 + x[1] ** 2
+
+    found = descend.inspect(f, at=np.array([0.9, 0.4]), thorough=True)
+    first = f.__code__.co_firstlineno
+    assert {(one.what, one.where.get("line", first) - first) for one in found} >= {("non-finite", 1), ("nested", 3)}

@@ -10,7 +10,12 @@ import numpy as np
 from descend.inspection.lines import Sweep
 from descend.inspection.subject import Subject
 from descend.program import compat
+from descend.program.flow import Site
+from descend.program.observe import Limit, Limits, equation, loops
 from descend.program.source import Place, place
+
+ROUNDS = 10_000
+"""After which a loop is broken off: one that runs until it is at rest never is at NaN."""
 
 
 def bad_point(subject: Subject, swept: Sweep | None, thorough: bool) -> tuple[np.ndarray, str, bool] | None:
@@ -55,26 +60,32 @@ def blame(subject: Subject, point: np.ndarray, what: str) -> Place | None:
         program = compat.trace(jax.value_and_grad(subject.loss), *args)
     if program is None:
         return None
-    _, culprits = _run(program, jax.tree.leaves(args), [None] * len(program.jaxpr.invars), None)
+    limits = {site: Limit(ROUNDS) for site in loops(program)} | (subject.limits if what == "value" else {})
+    _, culprits = _run(program, jax.tree.leaves(args), [None] * len(program.jaxpr.invars), None, (), limits)
     return next((culprit for culprit in culprits if culprit is not None), None)
 
 
 def _run(
-    program: compat.Program, args: Sequence[Any], blamed: Sequence[Place | None], outer: Place | None
+    program: compat.Program,
+    args: Sequence[Any],
+    blamed: Sequence[Place | None],
+    outer: Place | None,
+    at: Site,
+    limits: Limits,
 ) -> tuple[list[Any], list[Place | None]]:
     """Evaluates equation by equation; beside each array, the line that made it not finite."""
     env: dict[Any, tuple[Any, Place | None]] = {}
     env.update({v: (c, None) for v, c in zip(program.jaxpr.constvars, program.consts, strict=True)})
     env.update({v: (a, b) for v, a, b in zip(program.jaxpr.invars, args, blamed, strict=True)})
     look = lambda atom: (atom.val, None) if compat.is_literal(atom) else env[atom]  # noqa: E731
-    for eqn in program.jaxpr.eqns:
-        here = place(eqn) or outer
+    for index, eqn in enumerate(program.jaxpr.eqns):
+        site, here = (*at, index), place(eqn) or outer
         ins, sources = zip(*map(look, eqn.invars), strict=True) if eqn.invars else ((), ())
         inside = compat.callee(eqn)
         if inside is not None:
-            outs, culprits = _run(inside, ins, sources, here)
+            outs, culprits = _run(inside, ins, sources, here, (*site, 0), limits)
         else:
-            outs = compat.bind(eqn, ins)
+            outs = equation(eqn, ins, site, limits)
             cause = _chosen(eqn, ins, sources, outs)
             culprits = [None if _finite(out) else cause or here for out in outs]
         env.update(zip(eqn.outvars, zip(outs, culprits, strict=True), strict=True))

@@ -4,7 +4,7 @@ Two inputs whose fingerprints at an equation differ lie on different sides of it
 number, another largest element. The fingerprints are ordinary outputs, so that the whole works under `jit` and `vmap`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -133,6 +133,26 @@ def _held(eqn: Any, ins: list[Any]) -> list[Any]:
 def bounded(program: compat.Program, limits: Limits) -> Callable[..., list[Any]]:
     """The program as a function of its inputs, with loops that end."""
     return lambda *args: _run(program, args, (), Watch(frozenset(), limits), {})
+
+
+def equation(eqn: Any, ins: Sequence[Any], site: Site, limits: Limits) -> list[Any]:
+    """What one equation of a program gives, with loops that end."""
+    within = Watch(frozenset(), limits).within(site)
+    return _enter(eqn, list(ins), site, within, {}) if within else compat.bind(eqn, ins)
+
+
+def loops(program: compat.Program, at: Site = ()) -> Iterator[Site]:
+    """Where the `while` loops of a program are."""
+    for index, eqn in enumerate(program.jaxpr.eqns):
+        site = (*at, index)
+        if eqn.primitive.name == "while":
+            yield site
+            yield from loops(compat.opened(eqn.params["body_jaxpr"]), (*site, 1))
+            continue
+        callee = compat.callee(eqn)
+        inside = [each for _, _, each in compat.inner(eqn)] if callee is None else [callee]
+        for number, each in enumerate(inside):
+            yield from loops(each, (*site, number))
 
 
 def _run(program: compat.Program, args: Sequence[Any], at: Site, watch: Watch, marks: Marks) -> list[Any]:
