@@ -63,11 +63,12 @@ def kinked(problem: Problem) -> list[Stage]:
 
 def _after(problem: Problem) -> list[Stage]:
     """What follows where a solver for convex problems stalls: a local answer is the best one, so none is sought."""
-    last = [stage for stage in _general(problem) if isinstance(stage.solver, solvers.KKTNewton)]
-    general = [stage for stage in _general(problem) if stage not in last]
+    general = _general(problem)
+    digits = [stage for stage in general if isinstance(stage.solver, solvers.KKTNewton)]
+    rest = [stage for stage in general if stage not in digits]
     return [
-        *last[:1],
-        *(dataclasses.replace(each, fallback=True, alternative=False, reason="if that stalls") for each in general),
+        *digits[:1],
+        *(dataclasses.replace(stage, fallback=True, alternative=False, reason="if that stalls") for stage in rest),
     ]
 
 
@@ -122,12 +123,13 @@ def _general(problem: Problem) -> list[Stage]:
         begin = [fitted, dataclasses.replace(first, reason="if that stalls", fallback=True)] if few else [first, fitted]
     else:
         begin = [first]
-    others = [solvers.TrustRegion(iterations=20), *(s.solver for s in interior)] if problem.domain.size <= MANY else []
-    if problem.domain.size <= FEW:
-        others.insert(1, solvers.SLSQP(tolerance=ROUGH))
-    gradients = solvers.BoundedQuasiNewton()  # the cheapest, and the least like Newton's method
-    if others and not isinstance(begin[0].solver, solvers.BoundedQuasiNewton):
-        others.insert(0, gradients)
+    others: list[Any] = []
+    if problem.domain.size <= MANY:
+        gradients = solvers.BoundedQuasiNewton()  # the cheapest, and the least like Newton's method
+        others += [gradients] if not isinstance(begin[0].solver, solvers.BoundedQuasiNewton) else []
+        others += [solvers.TrustRegion(iterations=20)]
+        others += [solvers.SLSQP(tolerance=ROUGH)] if problem.domain.size <= FEW else []
+        others += [stage.solver for stage in interior]
     return [
         *begin,
         closer,
