@@ -20,7 +20,6 @@ BRIEF = 300  # iterations of a quasi-Newton method, and a tenth of that for each
 BRANCHED = 1000  # kinks up to which their pieces are branched on
 ROUGH = 1e-8  # change of the loss at which a method ends that looks for another optimum: others get the digits
 FEW = 20  # variables up to which another path costs a few thousand evaluations
-MANY = 200  # up to which methods with second derivatives still go one
 
 
 def smooth(problem: Problem) -> list[Stage]:
@@ -124,12 +123,10 @@ def _general(problem: Problem) -> list[Stage]:
     else:
         begin = [first]
     others: list[Any] = []
-    if problem.domain.size <= MANY:
+    if problem.domain.size <= FEW:
         gradients = solvers.BoundedQuasiNewton()  # the cheapest, and the least like Newton's method
         others += [gradients] if not isinstance(begin[0].solver, solvers.BoundedQuasiNewton) else []
-        others += [solvers.TrustRegion(iterations=20)]
-        others += [solvers.SLSQP(tolerance=ROUGH)] if problem.domain.size <= FEW else []
-        others += [stage.solver for stage in interior]
+        others += [solvers.TrustRegion(), solvers.SLSQP(tolerance=ROUGH), *(stage.solver for stage in interior)]
     return [
         *begin,
         closer,
