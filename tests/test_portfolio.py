@@ -248,10 +248,14 @@ def test_no_other_path_is_tried_once_two_agree_with_the_first():
 
 def test_what_finds_something_better_is_the_first_to_come_there():
     newton = Stage(solvers.TrustRegion(), None, "from there")
-    better = Stage(Says((-0.9, 0.0)), None, "a better valley", alternative=True)
-    lower = Stage(Says((-1.0353, 0.0)), None, "lower yet", alternative=True)
-    found = descend.solve(followed_by(newton, better, lower))
-    assert any("lower yet" in line for _, line in found.trace.log) and found.x[0] < -1.0
+    lowest = float(np.min(np.roots([4.0, 0.0, -4.0, 0.3]).real))
+    better = Stage(Says((lowest, 0.0)), None, "a better valley", alternative=True)
+    third = Stage(Says((0.5, 0.0)), None, "a third path", alternative=True)
+    found = descend.solve(followed_by(newton, better, better, third))
+    assert found.status == "local" and found.x[0] == lowest
+    assert any("a third path" in line for _, line in found.trace.log)
+    found = descend.solve(followed_by(newton, better, better, better, third))
+    assert not any("a third path" in line for _, line in found.trace.log)
 
 
 @dataclass(frozen=True, repr=False)
