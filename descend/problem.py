@@ -137,6 +137,11 @@ class Problem:
         return 0 if self.data is None else len(jax.tree.leaves(self.data)[0])
 
     @property
+    def fixed(self) -> bool:
+        """Whether all copies that share programs share numbers, so that these can be kept with the programs."""
+        return self.given is None and self.data is None
+
+    @property
     def inputs(self) -> Inputs:
         """The arguments that `bind` takes; the data lie on JAX's device. A black box keeps what only the host sees."""
         if self.black_box:
@@ -170,8 +175,13 @@ class Problem:
         return self._copy(merit=merit, parameters=parameters, _programs={})
 
     def rescaled(self, scale: np.ndarray) -> "Problem":
-        """The same problem with other scales of its variables, flat, where none are stated."""
-        return self._copy(domain=self.domain.rescaled(scale), _programs={})
+        """The same problem with other scales of its variables, flat, where none are stated. What is compiled for these
+        lasts as long as the problem.
+        """
+        scale = np.asarray(scale, np.float64)
+        make = lambda: self._copy(domain=self.domain.rescaled(scale), _programs={})  # noqa: E731
+        twin = self.compiled(("rescaled", scale.tobytes()), make)
+        return twin._copy(given=self.given, parameters=self.parameters)
 
     def updated(self, parameters: Any) -> "Problem":
         """A restated problem with other parameters of its merit."""
@@ -275,20 +285,7 @@ class Problem:
         Raises:
             ValueError: if the tree or a shape does not match, naming the variable, or x lies outside the domain.
         """
-        members = []
-        for label, part, member in zip(self.domain.names, self.domain.parts, self.domain.split(x), strict=True):
-            label = f"{name}, variable {label}" if label else name
-            try:
-                member = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), member)
-            except (TypeError, ValueError):
-                raise ValueError(f"{label}: expected numbers, got {member!r}") from None
-            expected, found = (jax.tree.map(np.shape, tree) for tree in (part.start(), member))
-            if expected != found:
-                raise ValueError(f"{label}: expected shape {expected}, got {found}")
-            if not part.contains(member):
-                raise ValueError(f"{label}: not in {part}")
-            members.append(member)
-        return self.domain.join(members)
+        return self.domain.checked(x, name)
 
     def _excluded(self) -> dict[str, Any]:
         """What cannot be had together with an adversary, and whether it is asked for."""

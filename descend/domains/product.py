@@ -117,12 +117,12 @@ class Product(Domain):
         members = zip(range(len(self.parts)), self.parts, self.split(x), keys, strict=True)
         return self.join([move(*each) for each in members])
 
-    @property
+    @functools.cached_property
     def scale(self) -> np.ndarray:
         """Flat, of length `size`."""
         return np.concatenate([np.broadcast_to(p.scale, p.shape).ravel() for p in self.parts])
 
-    @property
+    @functools.cached_property
     def unstated(self) -> np.ndarray:
         """Flat, of length `size`."""
         return np.concatenate([np.broadcast_to(p.unstated, p.shape).ravel() for p in self.parts])
@@ -160,6 +160,27 @@ class Product(Domain):
             yield from super().members()
         for combination in itertools.product(*(part.members() for part in self.parts)):
             yield self.join(list(combination))
+
+    def checked(self, x: Any, name: str) -> Any:
+        """x as float64 NumPy arrays.
+
+        Raises:
+            ValueError: if the tree or a shape does not match, or x lies outside, naming x and the variable.
+        """
+        members = []
+        for label, part, member in zip(self.names, self.parts, self.split(x), strict=True):
+            label = f"{name}, variable {label}" if label else name
+            try:
+                member = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), member)
+            except (TypeError, ValueError):
+                raise ValueError(f"{label}: expected numbers, got {member!r}") from None
+            expected, found = (jax.tree.map(np.shape, tree) for tree in (part.start(), member))
+            if expected != found:
+                raise ValueError(f"{label}: expected shape {expected}, got {found}")
+            if not part.contains(member):
+                raise ValueError(f"{label}: not in {part}")
+            members.append(member)
+        return self.join(members)
 
     def ravel(self, x: Any) -> Any:
         vectors = [part.ravel(m) for part, m in zip(self.parts, self.split(x), strict=True)]

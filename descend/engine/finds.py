@@ -60,11 +60,11 @@ class Finds:
             known: loss and violation of x, if they were just evaluated.
             repairing: whether a point that violates the constraints a little is replaced by a feasible one nearby.
         """
+        if not self.evaluator.noisy and self.here.same(x):
+            self.here.offered = self.here.loss
+            return False, False
         key = draw("offer", self.here.challenges)
         if not self.evaluator.noisy:
-            if self.here.same(x):
-                self.here.offered = self.here.loss
-                return False, False
             known = self.evaluator.one(x, key) if known is None else known
             if self._repairable and self.evaluator.tolerance < known[1] <= NEAR:
                 self.candidate = x

@@ -105,13 +105,19 @@ def _checked(run: Run, solution: Solution, tolerance: float, until: float) -> Ce
     return dataclasses.replace(found, violation=solution.violation, tolerance=max(found.tolerance, tolerance))
 
 
+def broken(plan: Plan) -> str:
+    """The first word found that says that the derivative is none of the value, or ""."""
+    found = next((finding.what for finding in plan.findings if finding.what in BROKEN), "")
+    # A system of equations has no loss whose derivative could be wrong.
+    return found if found and bounds.of_constancy(plan.problem, 0.0) is None else ""
+
+
 def certificate(plan: Plan, x: Any, tolerance: float) -> Certificate:
     """The independent check of x. Where derivatives are not those of the value it would say nothing: it is not made."""
     unknown = float("nan")
-    broken = [finding for finding in plan.findings if finding.what in BROKEN]
-    # A system of equations has no loss whose derivative could be wrong.
-    if broken and bounds.of_constancy(plan.problem, 0.0) is None:
-        return Certificate(unknown, tolerance=tolerance, note=f"no optimality conditions: {broken[0].what}")
+    word = broken(plan)
+    if word:
+        return Certificate(unknown, tolerance=tolerance, note=f"no optimality conditions: {word}")
     try:
         return certify(plan.problem, x, tolerance=tolerance)
     except Exception as error:  # a failing check is no reason to lose the answer: it only leaves it uncertified

@@ -1,6 +1,7 @@
 """Which solver, on which route, in which order, and why."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -109,11 +110,15 @@ def made(
     if solver is not None and not isinstance(solver, Solver | AskTell):
         raise TypeError(f"solver must be a solver such as descend.solvers.Descent(), got {solver!r}")
     problem = scaling.at_start(problem)
-    findings = _inspected(problem, key, seconds, workers)
+    seed = np.asarray(jax.random.key_data(numerics.as_key(key))).tobytes()
+    look = lambda: inspect(probed(problem, seconds, workers), key=key, thorough=False)  # noqa: E731
+    findings = _remembered(problem, ("findings", seed), look)
     if solver is not None:
         stages = [Stage(constrained(problem, solver), route, "chosen by the caller")]
     else:
-        stages = _stages(problem, findings, workers is not None and route is None)
+        values_only = workers is not None and route is None
+        choose = lambda: _stages(problem, findings, values_only)  # noqa: E731
+        stages = list(_remembered(problem, ("stages", seed, values_only), choose))
         if route is not None:
             stages = [_rerouted(stage, problem, route) for stage in stages if stage.solver.NEEDS.gradient]
             if not stages:
@@ -124,16 +129,11 @@ def made(
     return Plan(problem, stages, findings)
 
 
-def _inspected(problem: Problem, key: Any, seconds: float | None, workers: Workers | None) -> Findings:
-    """What is found at the start. The same question about the same traceable problem is answered once."""
-
-    def look() -> Findings:
-        return inspect(probed(problem, seconds, workers), key=key, thorough=False)
-
+def _remembered(problem: Problem, question: tuple, answer: Callable[[], Any]) -> Any:
+    """The same question about the same traceable problem is answered once."""
     if problem.black_box or problem.given is not None:
-        return look()
-    seed = np.asarray(jax.random.key_data(numerics.as_key(key))).tobytes()
-    return problem.compiled(("findings", seed, jnp.result_type(float)), look)
+        return answer()
+    return problem.compiled((*question, jnp.result_type(float)), answer)
 
 
 def as_route(route: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from descend.inspection import scales
@@ -24,7 +25,9 @@ def at_start(problem: Problem) -> Problem:
     restless = problem.black_box or problem.random or problem.batch_size is not None
     if restless or problem.adversary or problem.domain.discrete:
         return problem
-    scale = _measured(problem, problem.domain.start(), LARGE)
+    measure = lambda: _measured(problem, problem.domain.start(), LARGE)  # noqa: E731
+    fixed = problem.given is None
+    scale = problem.compiled(("scale at the start", jnp.result_type(float)), measure) if fixed else measure()
     return problem if scale is None or scale.max() < APART * scale.min() else problem.rescaled(scale)
 
 

@@ -13,7 +13,7 @@ from descend.engine import account
 from descend.engine import checkpoint as checkpoints
 from descend.engine.draws import draw
 from descend.engine.evaluate import Evaluator
-from descend.engine.finish import BROKEN, certificate, finish
+from descend.engine.finish import broken, certificate, finish
 from descend.engine.limits import Limits
 from descend.engine.plans import Plan, is_noisy, made
 from descend.engine.run import Run
@@ -88,8 +88,7 @@ def solve(
                 raise ValueError("the plan has no stages")
             limit = numerics.tolerance(np.float64 if stated.black_box else _float()) if tolerance is None else tolerance
             noisy = is_noisy(stated, planned.findings)
-            broken = planned.findings.words & set(BROKEN)
-            certifiable = not (stated.black_box or stated.random or stated.domain.discrete or broken)
+            certifiable = not (stated.black_box or stated.random or stated.domain.discrete or broken(planned))
 
             def listen(event: Event) -> Any:
                 bar(event)

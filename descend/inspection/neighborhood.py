@@ -190,6 +190,8 @@ def lower_nearby(
         values, constraints = flat.values(sample)
         for _ in range(4 if flat.constraints else 0):
             off = (flat.residual(constraints) * flat.unit)[:, active]
+            if not off.any():
+                break
             sample = flat.members(sample - flat.scale * back(off))
             values, constraints = flat.values(sample)
         feasible = flat.violation(constraints) <= tolerance

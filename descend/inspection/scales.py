@@ -41,7 +41,7 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
     generator = np.random.default_rng(4)
     away = generator.uniform(-1, 1, (2, PROBES, flat.size))
     around = point + np.concatenate([away[0] * flat.scale, away[1] * np.maximum(abs(point), flat.scale)])
-    loss = flat.values(np.array([point, *(flat.project(y) for y in around)]))[0]
+    loss = flat.values(np.concatenate([point[None], flat.members(around)]))[0]
     if not np.isfinite(loss[0]):
         return None
     apart = abs(loss[1:] - loss[0])
@@ -53,7 +53,7 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
         moved = np.repeat(point[None], 2 * len(index), axis=0)
         moved[np.arange(len(index)), index] += length
         moved[len(index) + np.arange(len(index)), index] -= length
-        found = abs(flat.values(np.array([flat.project(y) for y in moved]))[0] - loss[0])
+        found = abs(flat.values(flat.members(moved))[0] - loss[0])
         return np.nan_to_num(found, nan=np.inf).reshape(2, -1).T
 
     near, far = changes(asked, flat.scale[asked] / FAR), changes(asked, flat.scale[asked] * FAR)
@@ -63,7 +63,7 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
         return None
     farthest = np.maximum(far[~right], changes(doubtful, np.full(len(doubtful), DECADES[-1])))
     unseen[doubtful] = ~farthest.any(axis=1)
-    rows = _lengths(flat, [point, *around[:LOOKS]]) if unseen.any() else np.zeros((0, flat.size))
+    rows = _lengths(flat, np.array([point, *around[:LOOKS]])) if unseen.any() else np.zeros((0, flat.size))
     scale = _by_constraints(rows, flat.scale, unseen)
     if np.all(unseen[doubtful]) and not _far(scale, flat.scale):
         return None
@@ -77,9 +77,9 @@ def measured(flat: Flat, point: np.ndarray, share: float = ROUNDING) -> np.ndarr
     return scale if _far(scale, flat.scale) else None
 
 
-def _lengths(flat: Flat, points: list[np.ndarray]) -> np.ndarray:
+def _lengths(flat: Flat, points: np.ndarray) -> np.ndarray:
     """|Jacobian| of the constraints, the largest over points: an entry may vanish at one of them."""
-    found = [np.nan_to_num(abs(flat.first(flat.project(y))[3]), posinf=0.0) for y in points]
+    found = [np.nan_to_num(abs(flat.first(y)[3]), posinf=0.0) for y in flat.members(points)]
     return np.max(found, axis=0)
 
 

@@ -47,7 +47,8 @@ def degrees(problem: Problem) -> Degrees | None:
     found = known_structure(problem)
     if found is None:
         return None
-    return Degrees(int(found.degree[0]), found.degree[1:], sparse.csr_array(found.jacobian[1:]))
+    read = lambda: Degrees(int(found.degree[0]), found.degree[1:], sparse.csr_array(found.jacobian[1:]))  # noqa: E731
+    return problem.compiled("degrees", read) if problem.fixed else read()
 
 
 class Coefficients(NamedTuple):
@@ -146,8 +147,8 @@ def convex_program(problem: Problem) -> tuple[Degrees, Coefficients] | None:
             good = good and (not np.isfinite(flat.upper[index]) or convex(bowl))
         return good, found
 
-    fixed = problem.given is None and problem.data is None
-    good, found = problem.compiled(("coefficients", jnp.result_type(float)), build) if fixed else build()
+    remembered = ("coefficients", jnp.result_type(float))
+    good, found = problem.compiled(remembered, build) if problem.fixed else build()
     return (known, found) if good else None
 
 

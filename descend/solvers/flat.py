@@ -47,11 +47,8 @@ class Flat:
         self.scale = np.broadcast_to(problem.domain.scale if scale is None else scale, (self.size,)).astype(np.float64)
         self.unstated = problem.domain.unstated
         self.stated = problem.subject_to if problem.merit is None else ()
-        self.dtype, self.shapes, self.value_shapes = problem.compiled("flat", self._read)
-        stated = list(zip(self.stated, self.shapes, strict=True))
-        self.lower = _join([np.broadcast_to(c.lower, shape) for c, shape in stated])
-        self.upper = _join([np.broadcast_to(c.upper, shape) for c, shape in stated])
-        self.unit = _join([np.broadcast_to(c.scale, shape) for c, shape in stated])
+        self.dtype, self.shapes, self.value_shapes, intervals = problem.compiled("flat", self._read)
+        self.lower, self.upper, self.unit = intervals
 
     def rescaled(self, scale: np.ndarray) -> "Flat":
         """The same functions with other scales, the same programs and count of evaluations."""
@@ -76,8 +73,10 @@ class Flat:
         leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(inputs)]
         return lambda v: traced(v, *leaves)
 
-    def _read(self) -> tuple[np.dtype, list[tuple[int, ...]], list[tuple[int, ...]]]:
-        """The least precise dtype, and the shapes of the constraints' values with and without their bounds."""
+    def _read(self) -> tuple[np.dtype, list[tuple[int, ...]], list[tuple[int, ...]], list[np.ndarray]]:
+        """The least precise dtype, the shapes of the constraints' values with and without their bounds, and lower
+        bounds, upper bounds and scales of all of them.
+        """
         start = self.problem.domain.start()
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), start)
         shapes = jax.eval_shape(lambda x: self.problem.evaluate(x), like)
@@ -86,7 +85,12 @@ class Flat:
             np.broadcast_shapes(value.shape, c.lower.shape, c.upper.shape)
             for c, value in zip(self.stated, shapes.constraints, strict=True)
         ]
-        return dtype, broad, [value.shape for value in shapes.constraints]
+        stated = list(zip(self.stated, broad, strict=True))
+        intervals = [
+            _join([np.broadcast_to(getattr(c, part), shape) for c, shape in stated])
+            for part in ("lower", "upper", "scale")
+        ]
+        return dtype, broad, [value.shape for value in shapes.constraints], intervals
 
     @property
     def measured(self) -> np.ndarray | None:

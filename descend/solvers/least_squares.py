@@ -37,8 +37,7 @@ class Residuals(NamedTuple):
 
 def residuals(problem: Problem) -> Residuals | None:
     """The residuals of a loss that is written as a sum of squares; None where it is not, or takes long to read."""
-    fixed = problem.given is None and problem.data is None
-    return problem.compiled("squares", lambda: _read(problem)) if fixed else _read(problem)
+    return problem.compiled("squares", lambda: _read(problem)) if problem.fixed else _read(problem)
 
 
 def _read(problem: Problem) -> Residuals | None:

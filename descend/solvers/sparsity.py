@@ -25,9 +25,7 @@ def known(problem: Problem) -> Structure | None:
     """The structure of [loss, *constraint values]; None where the program cannot be read, or is too long to be."""
     if problem.black_box or problem.random or problem.merit is not None:
         return None
-    # The structure counts the values of parameters and data, which may change from one restatement to the next.
-    fixed = problem.given is None and problem.data is None
-    return problem.compiled("structure", lambda: _read(problem)) if fixed else _read(problem)
+    return problem.compiled("structure", lambda: _read(problem)) if problem.fixed else _read(problem)
 
 
 def _read(problem: Problem) -> Structure | None:
