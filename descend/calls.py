@@ -100,13 +100,14 @@ def check_data(data: Any, batch_size: Any) -> None:
         raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
 
 
-def check_adversary(names: tuple[str, ...], variables: tuple[str, ...], excluded: dict[str, Any]) -> None:
+def check_adversary(problem: Any) -> None:
     """Refuse an adversary that does not exist, that is everybody, or that plays another game.
 
     Raises:
         ValueError: if a name is unknown, or all variables are named.
-        NotImplementedError: if something that is `excluded` is asked for.
+        NotImplementedError: if something is asked for that cannot be had together with an adversary.
     """
+    names, variables = problem.adversary, problem.domain.names
     for name in names:
         if name not in variables:
             near = difflib.get_close_matches(name, variables, n=1)
@@ -116,6 +117,12 @@ def check_adversary(names: tuple[str, ...], variables: tuple[str, ...], excluded
             )
     if names and set(names) == set(variables):
         raise ValueError("every variable is of the adversary: state a maximization instead")
+    excluded = {
+        "subject_to": problem.subject_to, 'sense="max"': problem.sense == "max",
+        "several objectives": problem.objectives, "discrete variables": problem.domain.discrete,
+        "a random objective": problem.random, "a black box": problem.black_box,
+        "batch_size": problem.batch_size is not None, "judge": problem.judge is not None,
+    }  # fmt: skip
     for what, given in excluded.items():
         if names and given:
             raise NotImplementedError(f"adversary= together with {what} is not supported")

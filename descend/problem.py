@@ -13,6 +13,8 @@ from descend import calls, numerics
 from descend.constraints import Constraint, as_constraints
 from descend.domains import Product
 
+LONG = 500  # equations, from which tracing them again and again would take most of the time
+
 
 class Evaluation(NamedTuple):
     """What one evaluation of a problem gives.
@@ -90,6 +92,7 @@ class Problem:
     merit: Callable[[Evaluation, Any], Evaluation] | None = dataclasses.field(init=False, default=None)
     parameters: Any = dataclasses.field(init=False, default=None)
     _programs: dict = dataclasses.field(init=False, default_factory=dict)
+    _once: Callable[..., Evaluation] | None = dataclasses.field(init=False, default=None)
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
@@ -115,7 +118,7 @@ class Problem:
         put("baselines", {name: self.point(x, f"baseline {name!r}") for name, x in self.baselines.items()})
         put("untraceable", "declared a black box" if self.black_box else self._trace())
         put("black_box", self.untraceable is not None)
-        calls.check_adversary(tuple(self.adversary), self.domain.names, self._excluded())
+        calls.check_adversary(self)
 
     @property
     def _functions(self) -> list[Callable[..., Any]]:
@@ -164,6 +167,10 @@ class Problem:
             return self._copy(parameters=inputs.parameters)
         return self._copy(given=inputs.given, data=inputs.data, parameters=inputs.parameters)
 
+    def anew(self) -> "Problem":
+        """The same problem, of which nothing is remembered: the user's functions are called again."""
+        return self._copy(_programs={}, _once=None)
+
     def via(self, route: Callable[..., Any] | None) -> "Problem":
         """The same problem, differentiated by `route`."""
         return self._copy(route=route, _programs={})
@@ -194,7 +201,7 @@ class Problem:
 
     def __getstate__(self) -> dict[str, Any]:
         """For other processes: everything but the compiled programs."""
-        return {**self.__dict__, "_programs": {}}
+        return {**self.__dict__, "_programs": {}, "_once": None}
 
     def compiled(self, name: Hashable, build: Callable[[], Any]) -> Any:
         """The program called `name`, built on first use and shared with every restatement that compiles alike."""
@@ -225,13 +232,18 @@ class Problem:
                 lambda rows: self._evaluate(x, key, rows), self.data, self.batch_size, bool(self.black_box)
             )
         batch = self.data if batch is None else batch
+        return self._user(x, key, batch, self.given) if self._once is None else self._once(x, key, batch, self.given)
+
+    def _user(self, x: Any, key: Any, batch: Any, given: Any) -> Evaluation:
+        """The user's functions at x."""
         if self.black_box and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, key, batch))):
             return self._call_back(x, key, batch)
         if self.black_box:
             x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), x)
-        value = self._call(self.objective, x, key, batch)
+        offered = {"key": key, "batch": batch, "given": given}
+        value = self._call(self.objective, x, offered)
         constraints = tuple(
-            calls.array(self._call(c.function, x, key, batch), f"constraint {c.name}") for c in self.subject_to
+            calls.array(self._call(c.function, x, offered), f"constraint {c.name}") for c in self.subject_to
         )
         if isinstance(value, dict) and not self.objectives and not self.black_box:
             object.__setattr__(self, "objectives", tuple(sorted(value)))  # while it is stated: known from then on
@@ -266,11 +278,10 @@ class Problem:
     def _on_host(self, x: Any, seed: np.ndarray, batch: Any, dtype: Any) -> Evaluation:
         return jax.tree.map(lambda value: np.asarray(value, dtype), self._evaluate(x, seed, batch))
 
-    def _call(self, function: Callable[..., Any], x: Any, key: Any, batch: Any) -> Any:
-        offered = {"key": key, "batch": batch, "given": self.given}
+    def _call(self, function: Callable[..., Any], x: Any, offered: dict[str, Any]) -> Any:
         named = {name: offered[name] for name in calls.keywords(function)}
         if self.black_box and "key" in named:
-            named["key"] = numerics.seed(key)
+            named["key"] = numerics.seed(named["key"])
         return function(x, **named)
 
     def violation(self, constraints: tuple[Any, ...]) -> Any:
@@ -280,30 +291,20 @@ class Problem:
         return xp.max(xp.stack(worst)) if worst else 0.0
 
     def point(self, x: Any, name: str = "start") -> Any:
-        """x as float64 NumPy arrays, checked against the domain.
-
-        Raises:
-            ValueError: if the tree or a shape does not match, naming the variable, or x lies outside the domain.
-        """
+        """x as float64 NumPy arrays. ValueError, naming the variable, if it is no member of the domain."""
         return self.domain.checked(x, name)
-
-    def _excluded(self) -> dict[str, Any]:
-        """What cannot be had together with an adversary, and whether it is asked for."""
-        return {
-            "subject_to": self.subject_to, 'sense="max"': self.sense == "max", "several objectives": self.objectives,
-            "discrete variables": self.domain.discrete, "a random objective": self.random,
-            "a black box": self.black_box, "batch_size": self.batch_size is not None, "judge": self.judge is not None,
-        }  # fmt: skip
 
     def _trace(self) -> str | None:
         """Why the functions cannot be traced, or None if they can. Checks the shapes of what they return."""
         x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(float)), self.domain.start())
         try:
-            jax.eval_shape(lambda x: self._evaluate(x, jax.random.key(0), None), x)
+            program = jax.make_jaxpr(lambda x: self._evaluate(x, jax.random.key(0), None))(x)
         except calls.WrongReturnError:
             raise
         except Exception as error:  # any exception of user code only says that tracing does not work
             return calls.why_untraceable(error)
+        if len(program.eqns) > LONG:  # then JAX is to remember their derivatives too, from one program to the next
+            object.__setattr__(self, "_once", jax.jit(self._user))
         return None
 
     def __repr__(self) -> str:

@@ -59,9 +59,10 @@ def hidden_state(subject: Subject) -> tuple[Place | None, float] | None:
 
     A traced function can only do so by leaving another program behind: another constant or another operation.
     """
-    first, second = subject.program, subject.trace()
+    first = subject.program
     if first is None:
         return None
+    second = subject.trace(subject.problem.anew())
     where = _difference(first, second, None)
     if where is None:
         return None

@@ -1,5 +1,6 @@
 """`Subject`: a problem as functions of a flat vector, compiled for probing, with every evaluation counted."""
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -98,7 +99,7 @@ class Subject:
         for constraint, shape in zip(self.problem.subject_to, self.shapes, strict=True):
             self.outputs += [constraint.name] * int(np.prod(shape, dtype=int))
         leaves = jax.tree.leaves(self.inputs)
-        self.program = self.trace()
+        self.program = self.trace(self.problem)
         still = [False] * len(leaves)
         found = candidates(self.program, [True, False, *still], [False, True, *still])
         edges = np.cumsum([0, 1, *(int(np.prod(shape, dtype=int)) for shape in self.shapes)])
@@ -121,9 +122,11 @@ class Subject:
                 rests = frozenset(inside if loop.converged(c.used) else ())
                 self.limits[c.site] = Limit(PATIENCE * (100 + int(loop.rounds)), rests)
 
-    def trace(self) -> compat.Program:
-        """The program of the outputs as a function of (x, key, inputs...), read anew."""
-        return compat.trace(self.parts, self.array(self.x), self.key, self.inputs)
+    def trace(self, problem: Problem) -> compat.Program:
+        """The program of the outputs as a function of (x, key, inputs...), of the problem or a copy of it."""
+        twin = copy.copy(self)
+        twin.problem = problem
+        return compat.trace(twin.parts, self.array(self.x), self.key, self.inputs)
 
     def array(self, x: np.ndarray) -> jax.Array:
         """As a JAX array of the precision in use."""

@@ -15,6 +15,7 @@ from jax.extend.core import jaxpr_as_fun
 from descend.problem import Problem
 
 BLOCK = 16  # points or rows in one compiled call: one compilation serves any number of them
+SMALL = 50  # variables, up to which a Hessian costs less than to compile its products with vectors
 DENSE, ENTRIES = 500, 10**6  # variables, and entries of a Jacobian, up to which whole matrices are computed at once
 
 
@@ -260,7 +261,7 @@ class Flat:
 
         if len(directions) == 0:
             return np.zeros((0, self.size))
-        if self.dense and 2 * len(directions) >= self.size:
+        if self.dense and (self.size <= SMALL or 2 * len(directions) >= self.size):
             return directions @ self.hessian(vector, weights)
         program = self.compiled("curve", build)
         self.evaluations += 6 * len(directions)
