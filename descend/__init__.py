@@ -3,6 +3,10 @@
 import importlib
 from typing import Any
 
+from descend import threads
+
+threads.not_alone()
+
 # Name -> room. Rooms are imported when a name is first used, so that `descend --help` does not wait for JAX.
 _NAMES = {
     "Real": "domains", "Integer": "domains", "Binary": "domains", "Choice": "domains", "Subset": "domains",

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from descend import threads
 from descend.findings import Findings
 from descend.reporting import files
 from descend.reporting.record import findings_record, write
@@ -30,7 +31,6 @@ from descend.solution import tree as trees
 HEARTBEAT = 0.5  # seconds
 SLICING = 3.0  # seconds that must be left before the landscape is drawn
 LARGE = 2000  # numbers in x beyond which it travels in a file
-THREADS = 16  # of XLA on the CPU, at least
 SHARE = 0.05  # of the time that may go into files of large points
 
 
@@ -126,7 +126,7 @@ def configure(float32: bool = False) -> None:
     """Sets JAX up for the command line: float64 unless told otherwise, and compiled programs kept between runs."""
     import jax
 
-    enough_threads()
+    threads.enough()
     jax.config.update("jax_enable_x64", not float32)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "descend" / jax.__version__
     try:
@@ -138,15 +138,6 @@ def configure(float32: bool = False) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     if importlib.util.find_spec("filelock") is not None:  # JAX needs it to keep the cache small
         jax.config.update("jax_compilation_cache_max_size", 2**29)
-
-
-def enough_threads() -> None:
-    """Gives XLA on the CPU, before it starts, more threads than a program has batched factorizations at one time.
-
-    jaxlib before 0.11.2 cuts a batch of LAPACK calls into tasks for the pool of threads and waits for them in one of
-    these threads. As many batches at one time as there are threads, two on two cores, wait for ever.
-    """
-    os.environ.setdefault("PJRT_NPROC", str(max(THREADS, os.cpu_count() or 1)))
 
 
 def folder_ready(folder: Path) -> Path:

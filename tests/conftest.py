@@ -5,9 +5,9 @@ import tempfile
 
 import jax
 
-from descend import worker
+from descend import threads
 
-worker.enough_threads()
+threads.enough()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 _CACHE = pathlib.Path(tempfile.gettempdir()) / f"descend-test-cache-{jax.__version__}"

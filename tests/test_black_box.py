@@ -1,5 +1,8 @@
 """Python functions inside JAX programs: values, lanes, exceptions, precision."""
 
+import os
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -174,3 +177,17 @@ def test_black_box_problems_evaluate_through_routes():
     for leaf in jax.tree.leaves(drawn):
         assert np.all(np.abs(leaf.mean(0) - 1) < 4 * leaf.std(0) / 6)
     assert jax.jit(lambda x: routed.evaluate(x, key=KEY))(x).loss == problem.evaluate(x).loss
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the cores of a process can be chosen on Linux only")
+def test_large_batches_come_back_on_a_single_core():
+    """XLA's only thread would run the callback, which waits for a copy of its arguments by the same thread."""
+    code = (
+        "import os\n"
+        "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
+        "import descend, jax, jax.numpy as jnp\n"
+        "f = jax.jit(jax.vmap(descend.routes.black_box(lambda x: float(x.mean()))))\n"
+        "assert f(jnp.ones((1000, 1000))).shape == (1000,)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PJRT_NPROC"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
