@@ -368,6 +368,8 @@ def test_a_system_of_equations_is_solved_and_proved():
     found = descend.solve(system)
     assert found.status == "optimal" and "points anywhere" not in str(found)
     np.testing.assert_allclose(found.x[1], (np.sqrt(7) - 1) / 2, rtol=1e-7)
+    # Any feasible point is as good as any other: once one is found, no other stage begins.
+    assert not any("stage 2" in line for _, line in found.trace.log)
 
 
 def test_newton_on_the_conditions_takes_an_answer_to_the_last_digit():

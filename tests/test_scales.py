@@ -125,6 +125,18 @@ def test_a_fit_is_certified_in_measured_scales():
     solved_and_checked(of_squares, 0)
 
 
+@pytest.mark.parametrize("make", [of_squares, hock_schittkowski_65])
+def test_solving_again_in_measured_scales_traces_nothing_again(make):
+    stated, _ = make(0)
+    calls = []
+    problem = dataclasses.replace(stated, objective=lambda x: (calls.append(0), stated.objective(x))[1])
+    first = descend.solve(problem, progress=False)
+    traced = len(calls)
+    second = descend.solve(problem, progress=False)
+    assert first.certificate.scales is not None and traced > 0
+    assert len(calls) == traced and second.value == first.value
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("make", PROBLEMS)
