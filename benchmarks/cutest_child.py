@@ -50,7 +50,7 @@ class Functions:
         return call
 
     def compile(self) -> None:
-        x = self.case.start
+        x, self.until = self.case.start, np.inf
         self.both(x), self.value(x), self.hessian(x)
         if self.m:
             self.constraints(x), self.jacobian(x), self.lagrangian(x, np.zeros(self.m), 1.0)
