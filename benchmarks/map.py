@@ -272,7 +272,7 @@ def page(rows):
 
 HEAD = """# Which route for which problem
 
-Measured: `python benchmarks/map.py` wrote this page (JAX {version}, float64, two busy cores: times are good for ratios
+Measured: `python benchmarks/map.py` wrote this page (JAX {version}, float64, one busy core: times are good for ratios
 only). For one function of your own, `descend.compare_routes(f, at=x)` measures the same.
 
 A cell says what it costs to have a direction with a cosine of 0.5 with the finite-scale descent direction: evaluations

@@ -140,11 +140,16 @@ class Trust(NamedTuple):
         """
         if self.unseen > MISSED:
             return "refused"
-        if not self.cosine > 3 * self.cosine_se or (self.gain > STEEP and self.bias > 3 * self.bias_se):
+        if not self.cosine > 3 * self.cosine_se or self._steep:
             return "refused"
         if max(self.bias, self.bias_se, self.noise) < 1e-3:
             return "exact"
         return "unbiased" if self.bias < 3 * self.bias_se else "biased"
+
+    @property
+    def _steep(self) -> bool:
+        """Whether the mean is too long: not only the mean of a few estimates, which noise makes long."""
+        return bool(self.gain > STEEP and self.bias > 3 * self.bias_se)
 
     def cosine_of(self, count: float) -> float:
         """The cosine of the mean of so many estimates; bias that is not three errors above 0 is taken for none.
@@ -202,7 +207,7 @@ class Trust(NamedTuple):
                 "no slope shows through the noise over the distance: an uninformative objective, too short a "
                 "distance, or more dimensions than directions were paid for"
             )
-        if self.gain > STEEP:
+        if self._steep:
             return (
                 f"{self.gain:.2g} times as steep at the point as over the distance: a horizon beyond the Lyapunov "
                 "time, or a cliff narrower than the distance"

@@ -183,6 +183,15 @@ def test_more_dimensions_than_paid_for():
     assert poor.verdict == "refused" and "more dimensions than directions" in poor.why
 
 
+@pytest.mark.parametrize(("error", "why"), [(11.0, "more dimensions than directions"), (1.0, "times as steep")])
+def test_the_mean_of_a_few_noisy_estimates_is_long_and_says_nothing_of_steepness(error, why):
+    found = descend.Trust(
+        cosine=3e-3, cosine_se=2e-3, bias=12.0, bias_se=error, noise=300.0, samples=np.inf, gain=12.0, resolution=0.0,
+        signal=100.0,
+    )  # fmt: skip
+    assert found.verdict == "refused" and why in found.why
+
+
 def test_a_coin():
     """Plain differentiation of a coin says nothing; the smoothed one is right, and noisy."""
     assert descend.value_and_trust(coin)(0.3)[2].verdict == "refused"
