@@ -11,7 +11,7 @@ import descend
 
 PACKAGE = pathlib.Path(descend.__file__).parent
 HOUSE = (
-    "numerics draws domains constraints calls problem findings program relax implicit routes optimizers solution "
+    "threads numerics draws domains constraints calls problem findings program relax implicit routes optimizers solution "
     "solvers inspection reporting engine layers auto laws datasets gallery loading check worker launch heard running "
     "cli __main__"
 ).split()
