@@ -11,9 +11,9 @@ import descend
 
 PACKAGE = pathlib.Path(descend.__file__).parent
 HOUSE = (
-    "threads numerics draws domains constraints calls problem findings program relax implicit routes optimizers solution "
-    "solvers inspection reporting engine layers auto laws datasets gallery loading check worker launch heard running "
-    "cli __main__"
+    "threads numerics draws domains constraints calls problem findings program relax implicit routes optimizers "
+    "solution solvers inspection reporting engine layers auto laws datasets gallery loading check worker launch heard "
+    "running cli __main__"
 ).split()
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,15 @@ import scipy.optimize
 import descend
 from descend import solvers
 from descend.check.check import check, verify
+from descend.engine import Plan, Stage
+from descend.findings import Findings
 from descend.inspection.certificate import certify
 from descend.program.pieces import Pieces
 from descend.reporting.record import record, write
 from descend.solution import Status
+from descend.solvers import Needs, Solver
 from descend.solvers.epigraph_form import EpigraphForm
+from descend.solvers.segments import pause
 
 BUDGET = descend.Budget(seconds=100)
 
@@ -292,6 +297,29 @@ def test_minima_at_kinks_are_certified(name):
     assert found.kinks > 0
     # With a kink taken to be the piece that it is at x, nothing is known of points beyond it.
     assert found.evidence == ("local" if "elsewhere" in name or "valley" in name else "proved")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Endless(Solver):
+    """Says its best point again and again, in one segment."""
+
+    NEEDS: ClassVar[Needs] = Needs(gradient=True, true_gradient=True)
+
+    def init(self, problem, start, key):
+        return start
+
+    def step(self, problem, state):
+        while True:
+            pause(lambda: state)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_best_point_of_a_segment_that_time_ends_is_one_of_the_problem(exact):
+    problem = descend.Problem(lambda x: jnp.sum(jnp.abs(x - 1)), descend.Real(2, -3.0, 3.0))
+    stages = [Stage(solvers.Epigraph(Endless(), exact=exact), None, "")]
+    found = descend.solve(Plan(problem, stages, Findings([], 0)), budget=descend.Budget(seconds=1), progress=False)
+    assert found.status == Status.BUDGET and found.value == 2.0
+    np.testing.assert_array_equal(found.x, [0.0, 0.0])
 
 
 def test_what_cannot_be_lifted_is_refused():

@@ -246,6 +246,18 @@ def test_no_other_path_is_tried_once_two_agree_with_the_first():
     assert abs(found.value - first.value) < 1e-9  # under constraints one is enough
 
 
+@pytest.mark.parametrize(("over", "begins"), [(5e-6, False), (1e-2, True)])
+def test_where_a_solver_ends_a_hair_outside_it_is_mended_before_another_begins(over, begins):
+    cap = descend.at_most(lambda x: x[0], 1.0, name="cap")
+    problem = descend.Problem(lambda x: (x[0] - 2) ** 2 + x[1] ** 2, descend.Real(2), subject_to=[cap])
+    stages = [Stage(Says((1 + over, 0.0)), None, "first"), Stage(solvers.SLSQP(), None, "the second")]
+    found = descend.solve(Plan(problem, stages, Findings([], 0)))
+    assert (
+        found.status in ("local", "optimal") and found.violation <= 1e-6 and found.value == pytest.approx(1, abs=1e-6)
+    )
+    assert any("the second" in line for _, line in found.trace.log) == begins
+
+
 def test_what_finds_something_better_is_the_first_to_come_there():
     newton = Stage(solvers.TrustRegion(), None, "from there")
     lowest = float(np.min(np.roots([4.0, 0.0, -4.0, 0.3]).real))

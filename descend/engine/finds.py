@@ -12,6 +12,7 @@ from descend.engine.incumbent import Incumbent
 from descend.solution import Certificate
 from descend.solvers.repair import NEAR, repair, repairable
 
+HARDLY = 100  # times the tolerance: a violation that a solver takes for none in scales of its own
 USELESS = 3  # repairs in a row without effect after which no more are tried
 Draw = Callable[[str, int], jax.Array]
 
@@ -95,6 +96,19 @@ class Finds:
         if was_best:
             self.best = dataclasses.replace(self.here)
         return True
+
+    def mend(self, x: Any, draw: Draw) -> bool:
+        """When a solver is done at x: if that violates the constraints hardly more than is allowed, offer the nearest
+        point that does not. Whether the best point of all changed.
+        """
+        if self.evaluator.noisy or not Incumbent(0.0, self.candidate).same(x):
+            return False
+        key = draw("mend", self.here.challenges)
+        known = self.evaluator.one(x, key)
+        if not known[1] <= HARDLY * self.evaluator.tolerance:
+            return False
+        new, found = self._repaired(x, known, key)
+        return self.offer(new, draw, found, repairing=False)[1]
 
     def settle(self, draw: Draw) -> bool:
         """At the end: repair the last point that a solver had no time to mend. Whether the best point changed."""

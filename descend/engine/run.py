@@ -222,8 +222,7 @@ class Run:
         # Solvers that follow the true derivative reach the constraints by themselves.
         repairing = not self.stage.solver.NEEDS.true_gradient
         changed, improved = self.finds.offer(x, self._draw, known, repairing)
-        if improved:
-            self.certificate = None
+        self.certificate = None if improved else self.certificate
         return changed, improved
 
     def settle(self) -> None:
@@ -241,6 +240,8 @@ class Run:
         position, here, certified, proved = self.position, self.finds.here, False, False
         self.log(f"{type(self.stage.solver).__name__}: {reason}")
         self.state = None
+        if self.finds.mend(last, self._draw):
+            self.certificate = None
         best, bound = self.finds.best, positions.lower_bound(self.trace)
         if best.feasible and best.near(min(best.loss, bound)):
             position.ended = "no gap is left to the lower bound"

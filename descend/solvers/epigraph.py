@@ -10,6 +10,7 @@ from descend.problem import Problem
 from descend.solvers.epigraph_form import EpigraphForm
 from descend.solvers.flat import Flat
 from descend.solvers.highs import Highs
+from descend.solvers.segments import restated
 from descend.solvers.solver import Needs, Progress, Solver
 
 
@@ -60,8 +61,10 @@ class Epigraph(Solver):
 
     def step(self, problem: Problem, state: Any) -> tuple[Any, Progress]:
         _, stated = self.form(problem)
-        state, progress = self.inner.step(stated, state)
-        x = (progress.x["form"] if self.exact else progress.x)["x"]
+        plain = lambda x: (x["form"] if self.exact else x)["x"]  # noqa: E731
+        with restated(plain):
+            state, progress = self.inner.step(stated, state)
+        x = plain(progress.x)
         flat = Flat(problem)
         loss = float(flat.values(np.asarray(problem.domain.ravel(x), np.float64)[None])[0][0])
         return state, progress._replace(x=x, loss=loss, units=progress.units + 1)

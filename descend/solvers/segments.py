@@ -86,3 +86,14 @@ def listening(listener: Callable[[Callable[[], Any]], None]) -> Iterator[None]:
         yield
     finally:
         _LISTENER.reset(token)
+
+
+@contextlib.contextmanager
+def restated(back: Callable[[Any], Any]) -> Iterator[None]:
+    """Inside the block `pause` is called with points of a restated problem, which `back` brings to the stated one."""
+    listener = _LISTENER.get()
+    if listener is None:
+        yield
+        return
+    with listening(lambda best: listener(lambda: back(best()))):
+        yield
