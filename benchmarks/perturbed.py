@@ -25,7 +25,7 @@ import optax
 from descend import relax
 from descend.routes import black_box, smooth
 
-SAMPLES, REPEATS = 100, 40
+SAMPLES, REPEATS = 100, 40_000  # repeats, over n
 
 
 def argmax(x: Any) -> Any:
@@ -73,7 +73,7 @@ def compare(name: str, sides: dict[str, Callable[[Any, Any], Any]], n: int) -> N
     for side, perturbed in sides.items():
         loss = lambda x, key, perturbed=perturbed: jnp.vdot(weights, perturbed(x, key))  # noqa: E731
         runs[side] = jax.jit(jax.value_and_grad(loss)).lower(x, key).compile()
-    for _ in range(REPEATS if n < 5000 else REPEATS // 4):
+    for _ in range(max(10, REPEATS // n)):
         for side, run in runs.items():
             started = time.perf_counter()
             jax.block_until_ready(run(x, key))
