@@ -81,7 +81,11 @@ def test_every_noise_in_every_design(noise, design):
 
 
 @pytest.mark.laws
-@pytest.mark.parametrize("settings", [{"design": orthogonal}, {"design": quasi_random}, {"control": jnp.sum}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{"design": orthogonal}, {"design": quasi_random}, {"control": jnp.sum}],
+    ids=["orthogonal", "quasi_random", "control"],
+)
 def test_laws_of_designs(settings):
     route = smooth(sigma=0.5, samples=6, **settings)
     check_route(route, laws=("modes", "transforms", "gives", "key", "empty") if "control" not in settings else ("key",))
